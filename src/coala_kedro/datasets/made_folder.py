@@ -1,0 +1,120 @@
+"""A folder that a tool fills by itself, such as a training run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+from coala_kedro.datasets.marks import read_mark, write_mark
+from coala_kedro.fingerprint import fingerprint
+
+logger = logging.getLogger(__name__)
+
+_SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True)
+class MadeFolder:
+    """A complete folder and the fingerprint of what made it.
+
+    Attributes:
+        path: Absolute path of the folder.
+        fingerprint: Of the recipe that filled it.
+    """
+
+    path: Path
+    fingerprint: str
+
+
+class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
+    """Saves a recipe by letting it fill the folder; loads the folder's path and fingerprint.
+
+    The recipe gets the folder's path as its one argument. A folder that stands with the same
+    fingerprint is left alone. A folder begun with the same fingerprint is handed to the recipe as
+    it is, to go on from; one begun or made with another fingerprint is set aside under
+    `superseded/` beside it, never deleted: it may have cost days.
+
+    Examples:
+        ```yaml
+        "{model}.fold_{k}.lowres":
+          type: coala_kedro.datasets.MadeFolderDataset
+          path: data/06_models/{model}/nnUNetTrainer__nnUNetPlans__3d_lowres/fold_{k}
+        ```
+
+        >>> dataset = MadeFolderDataset(path=str(tmp_path / "run"))
+        >>> dataset.save(functools.partial(train, epochs=10))  # calls train(path, epochs=10)
+        >>> dataset.load().path
+        PosixPath('/.../run')
+    """
+
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
+        """Create the dataset.
+
+        Args:
+            path: Local folder.
+            metadata: Anything kedro-viz or another plugin reads; ignored here.
+        """
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> MadeFolder:
+        """Hand out the folder.
+
+        Raises:
+            DatasetError: The folder is absent or incomplete.
+        """
+        mark = read_mark(self._complete_mark)
+        if mark is None:
+            raise DatasetError(
+                f"The folder {self._path} is not complete: run the step that makes it again."
+            )
+        return MadeFolder(self._path.resolve(), mark["fingerprint"])
+
+    def save(self, data: Callable[[Path], Any]) -> None:
+        """Let the recipe fill the folder, unless it stands."""
+        asked = fingerprint(data)
+        complete = read_mark(self._complete_mark)
+        if complete and complete["fingerprint"] == asked:
+            logger.info("%s stands.", self._title)
+            return
+        begun = read_mark(self._begun_mark)
+        if begun and begun["fingerprint"] != asked:
+            self._set_aside()
+        self._path.mkdir(parents=True, exist_ok=True)
+        write_mark(self._begun_mark, {"fingerprint": asked})
+        started = time.monotonic()
+        data(self._path.resolve())
+        seconds = round(time.monotonic() - started, 1)
+        write_mark(self._complete_mark, {"fingerprint": asked, "seconds": seconds})
+        logger.info("%s made in %.0f s.", self._title, seconds)
+
+    def _set_aside(self) -> None:
+        shelf = self._path.parent / _SUPERSEDED
+        shelf.mkdir(exist_ok=True)
+        place = shelf / f"{self._path.name}-{time.strftime('%Y%m%dT%H%M%S')}"
+        self._path.rename(place)
+        logger.warning("%s was made from other inputs: set aside as %s.", self._title, place)
+
+    @property
+    def _title(self) -> str:
+        return "/".join(self._path.parts[-3:])
+
+    @property
+    def _begun_mark(self) -> Path:
+        return self._path / ".begun.json"
+
+    @property
+    def _complete_mark(self) -> Path:
+        return self._path / ".complete.json"
+
+    def _exists(self) -> bool:
+        return self._complete_mark.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}

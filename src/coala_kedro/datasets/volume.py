@@ -1,0 +1,98 @@
+"""One volume in a file: read lazily, written atomically."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+from kedro.io import AbstractDataset, DatasetError
+
+from coala_kedro.fingerprint import file_fingerprint
+
+
+@dataclass(frozen=True)
+class LazyVolume:
+    """A volume on disk that is read when called.
+
+    Attributes:
+        path: Absolute path of the file.
+    """
+
+    path: str
+
+    def __call__(self) -> sitk.Image:
+        """Read the volume (xyz, LPS, mm)."""
+        try:
+            return sitk.ReadImage(self.path)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise DatasetError(f"The volume {self.path} cannot be read: {reason}") from None
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the file's content, wherever the file lies."""
+        return file_fingerprint(self.path)
+
+
+class VolumeDataset(AbstractDataset[sitk.Image, sitk.Image]):
+    """Loads and saves one volume as a `SimpleITK.Image` (NIfTI, NRRD, MetaImage by suffix).
+
+    A file appears under its name only when it is whole: it is written beside its place and
+    renamed.
+
+    Examples:
+        ```yaml
+        atlas:
+          type: coala_kedro.datasets.VolumeDataset
+          filepath: data/01_raw/atlas.nii.gz
+        ```
+
+        >>> dataset = VolumeDataset(filepath=str(tmp_path / "scan.nii.gz"))
+        >>> dataset.save(sitk.Image(8, 8, 4, sitk.sitkInt16))
+        >>> dataset.load().GetSize()
+        (8, 8, 4)
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Create the dataset.
+
+        Args:
+            filepath: Path of the file; its suffix tells the format.
+            metadata: Anything kedro-viz or another plugin reads; ignored here.
+        """
+        self._path = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> sitk.Image:
+        """Read the volume (xyz, LPS, mm)."""
+        return LazyVolume(str(self._path))()
+
+    def save(self, data: sitk.Image) -> None:
+        """Write the volume atomically."""
+        write_volume(data, self._path)
+
+    def _exists(self) -> bool:
+        return self._path.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}
+
+
+def write_volume(image: sitk.Image, path: Path) -> None:
+    """Write a volume beside its place, then rename it (compressed where the format can).
+
+    Raises:
+        DatasetError: The volume cannot be written; nothing is left under its name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        sitk.WriteImage(image, str(partial), useCompression=True)
+        os.replace(partial, path)
+    except RuntimeError as error:
+        raise DatasetError(f"The volume {path} cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

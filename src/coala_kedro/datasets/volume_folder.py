@@ -1,0 +1,199 @@
+"""A folder of volumes, one or several per scan."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+from joblib import Parallel, delayed
+from kedro.io import DatasetError
+from kedro_datasets.partitions import PartitionedDataset
+from tqdm import tqdm
+
+from coala_kedro.datasets.marks import read_mark, write_mark
+from coala_kedro.datasets.volume import LazyVolume, VolumeDataset, write_volume
+from coala_kedro.fingerprint import fingerprint
+
+logger = logging.getLogger(__name__)
+
+Volumes = sitk.Image | Mapping[str, sitk.Image]
+Recipe = Callable[[], Volumes]
+
+
+class VolumeFolderDataset(PartitionedDataset):
+    """Loads a folder of volumes as `{scan_id: LazyVolume}` and saves `{scan_id: recipe}`.
+
+    A recipe is a callable without arguments that returns a `SimpleITK.Image`; or a mapping of
+    names to images, saved as `<name>/<scan_id>` and loaded under those keys. While it saves, the
+    dataset skips what stands with the same fingerprint (see `coala_kedro.fingerprint`), makes the
+    rest in parallel, writes each volume atomically, shows a progress bar, removes the volumes of
+    scans that are no longer asked for, and at the end marks the folder complete. A run that is
+    stopped half-way goes on from the first volume that is missing. `exists()` is true only for a
+    complete folder, and an incomplete one is never loaded.
+
+    Examples:
+        ```yaml
+        internal.consensus_masks:
+          type: coala_kedro.datasets.VolumeFolderDataset
+          path: data/03_primary/internal/consensus_masks
+          n_jobs: 4
+
+        internal.scans:  # a hospital's own folder: no marks wanted
+          type: coala_kedro.datasets.VolumeFolderDataset
+          path: data/01_raw/internal/scans
+          raw: true
+        ```
+
+        >>> folder = VolumeFolderDataset(path=str(tmp_path / "masks"))
+        >>> folder.save({"scan_1": functools.partial(sitk.Image, 4, 4, 4, sitk.sitkUInt8)})
+        >>> folder.load()["scan_1"]().GetSize()
+        (4, 4, 4)
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        filename_suffix: str = ".nii.gz",
+        raw: bool = False,
+        n_jobs: int = 1,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Create the dataset.
+
+        Args:
+            path: Local folder.
+            filename_suffix: Suffix of the volumes; it tells the format.
+            raw: Every volume of the folder is loaded, whether or not the study made it.
+            n_jobs: Volumes made at the same time, in joblib's sense.
+            metadata: Anything kedro-viz or another plugin reads; ignored here.
+        """
+        super().__init__(
+            path=path, dataset=VolumeDataset, filename_suffix=filename_suffix, metadata=metadata
+        )
+        self._folder = Path(path)
+        self._raw = raw
+        self._n_jobs = n_jobs
+
+    def load(self) -> dict[str, LazyVolume]:
+        """List the folder's volumes, unread, by scan id.
+
+        Raises:
+            DatasetError: The folder is absent, or was left incomplete by a run that stopped.
+        """
+        if not self._folder.is_dir():
+            raise DatasetError(
+                f"There is no folder {self._folder}: run the step that makes it, "
+                "or point the catalog entry at the folder you have."
+            )
+        complete = read_mark(self._complete_mark)
+        if complete is None and (self._marks.is_dir() or not self._raw):
+            raise DatasetError(
+                f"The folder {self._folder} is not complete: run the step that makes it again; "
+                "what is there already is kept."
+            )
+        keys = complete["volumes"] if complete and not self._raw else self._listed()
+        return {key: LazyVolume(str(self._file(key).resolve())) for key in sorted(keys)}
+
+    def save(self, data: Mapping[str, Volumes | Recipe]) -> None:
+        """Make and write what does not stand yet, then mark the folder complete.
+
+        Args:
+            data: A recipe, or the volumes themselves, by scan id.
+
+        Raises:
+            DatasetError: A volume could not be made or written; it names the scan. The volumes
+                made so far are kept.
+        """
+        asked = {scan: self._fingerprint_of(scan, value) for scan, value in data.items()}
+        todo = [scan for scan, mark in asked.items() if not self._stands(scan, mark)]
+        if todo:
+            self._complete_mark.unlink(missing_ok=True)
+            self._marks.mkdir(parents=True, exist_ok=True)
+        jobs = (delayed(self._make)(scan, data[scan], asked[scan]) for scan in todo)
+        # Threads suffice: SimpleITK and NumPy release the interpreter, networks run elsewhere.
+        # `prefer` is a hint, so a Dask backend chosen outside takes over.
+        made = Parallel(n_jobs=self._n_jobs, prefer="threads", return_as="generator_unordered")(jobs)
+        for _ in tqdm(made, desc=self._title, total=len(todo), unit="scan", disable=None):
+            pass
+        self._forget_all_but(set(data))
+        marks = {scan: self._mark(scan) or {} for scan in data}
+        volumes = sorted(key for mark in marks.values() for key in mark["volumes"])
+        write_mark(self._complete_mark, {"volumes": volumes})
+        logger.info("%s: %d made, %d stood.", self._title, len(todo), len(data) - len(todo))
+
+    def _make(self, scan: str, value: Volumes | Recipe, mark: str | None) -> None:
+        try:
+            volumes = value() if callable(value) else value
+            named = volumes if isinstance(volumes, Mapping) else {"": volumes}
+            keys = [f"{name}/{scan}" if name else scan for name in named]
+            for key, volume in zip(keys, named.values(), strict=True):
+                write_volume(volume, self._file(key))
+        except Exception as error:
+            raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
+        write_mark(self._scan_mark(scan), {"fingerprint": mark, "volumes": keys})
+
+    def _fingerprint_of(self, scan: str, value: Volumes | Recipe) -> str | None:
+        if not callable(value):
+            return None
+        try:
+            return fingerprint(value)
+        except OSError as error:
+            raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
+
+    def _stands(self, scan: str, mark: str | None) -> bool:
+        made = self._mark(scan)
+        if made is None or mark is None or made["fingerprint"] != mark:
+            return False
+        return all(self._file(key).is_file() for key in made["volumes"])
+
+    def _forget_all_but(self, scans: set[str]) -> None:
+        for path in self._marks.glob("*.json"):
+            if path.stem not in scans:
+                for key in (read_mark(path) or {}).get("volumes", []):
+                    self._file(key).unlink(missing_ok=True)
+                path.unlink()
+
+    def _listed(self) -> list[str]:
+        files = self._folder.rglob(f"[!.]*{self._filename_suffix}")
+        names = (file.relative_to(self._folder).as_posix() for file in files)
+        return [name.removesuffix(self._filename_suffix) for name in names]
+
+    @property
+    def _title(self) -> str:
+        return "/".join(self._folder.parts[-2:])
+
+    @property
+    def _marks(self) -> Path:
+        return self._folder / ".made"
+
+    @property
+    def _complete_mark(self) -> Path:
+        return self._folder / ".complete.json"
+
+    def _scan_mark(self, scan: str) -> Path:
+        return self._marks / f"{scan}.json"
+
+    def _mark(self, scan: str) -> dict[str, Any] | None:
+        return read_mark(self._scan_mark(scan))
+
+    def _file(self, key: str) -> Path:
+        return self._folder / f"{key}{self._filename_suffix}"
+
+    def _exists(self) -> bool:
+        complete = read_mark(self._complete_mark)
+        if complete is not None:
+            return all(self._file(key).is_file() for key in complete["volumes"])
+        return self._raw and not self._marks.is_dir() and bool(self._listed())
+
+
+def by_scan(volumes: Mapping[str, LazyVolume]) -> dict[str, dict[str, LazyVolume]]:
+    """Regroup volumes keyed `<name>/<scan_id>` as `{scan_id: {name: volume}}`."""
+    grouped: dict[str, dict[str, LazyVolume]] = {}
+    for key, volume in sorted(volumes.items()):
+        name, scan = key.rsplit("/", 1)
+        grouped.setdefault(scan, {})[name] = volume
+    return grouped

@@ -1,0 +1,146 @@
+"""Prediction of one scan by a trained cascade, all folds together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from coala_kedro.anatomy import CRLM
+from coala_kedro.nnunet.model import TrainedModel
+from coala_kedro.nnunet.process import choose_device, in_own_process
+from coala_kedro.nnunet.settings import Compute, Inference
+
+if TYPE_CHECKING:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+LABEL_MAP, FOLD_VOTES = "label_maps", "fold_votes"
+
+
+def predict_scan(
+    model: TrainedModel, scan: Callable[[], sitk.Image], inference: Inference, compute: Compute
+) -> dict[str, sitk.Image]:
+    """Predict a scan as stock nnU-Net does: lowres ensemble, then cascade ensemble on top.
+
+    Args:
+        model: The cascade.
+        scan: Reads the CT, in HU; called in nnU-Net's process.
+        inference: Tiling and mirroring.
+        compute: The machine.
+
+    Returns:
+        On the scan's grid, uint8: `label_maps`, the ensemble's label map (mean logits), and
+        `fold_votes`, for each voxel how many of the folds' cascade networks call it CRLM alone.
+    """
+    return in_own_process(compute, True, _predict, model, scan, inference, compute)
+
+
+def _predict(
+    model: TrainedModel, scan: Callable[[], sitk.Image], inference: Inference, compute: Compute
+) -> dict[str, sitk.Image]:
+    image = scan()
+    voxels = sitk.GetArrayFromImage(image)[None].astype(np.float32)
+    properties = {"spacing": [float(mm) for mm in image.GetSpacing()[::-1]]}
+    with redirect_stdout(StringIO()):
+        lowres = _predictor(model, model.stage_folder("lowres"), inference, compute)
+        first, _ = _segment(lowres, voxels, properties, earlier=None)
+        cascade = _predictor(model, model.stage_folder("cascade"), inference, compute)
+        label_map, votes = _segment(cascade, voxels, properties, earlier=first)
+    return {LABEL_MAP: _image(label_map, image), FOLD_VOTES: _image(votes, image)}
+
+
+@functools.lru_cache(maxsize=2)
+def _predictor(
+    model: TrainedModel, folder: Path, inference: Inference, compute: Compute
+) -> nnUNetPredictor:
+    """A stage's predictor; both stages of a model stay in memory from scan to scan."""
+    import torch  # noqa: PLC0415
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: PLC0415
+
+    predictor = nnUNetPredictor(
+        tile_step_size=inference.tile_step_size,
+        use_mirroring=inference.mirroring,
+        device=torch.device(choose_device(compute)),
+        allow_tqdm=False,
+    )
+    predictor.initialize_from_trained_model_folder(str(folder), model.folds)
+    return predictor
+
+
+def _segment(
+    predictor: nnUNetPredictor, voxels: np.ndarray, properties: dict, earlier: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Label map and fold votes on the scan's grid (zyx), in the steps of stock nnU-Net."""
+    from nnunetv2.inference.export_prediction import (  # noqa: PLC0415
+        convert_predicted_logits_to_segmentation_with_correct_shape as to_label_map,
+    )
+    from nnunetv2.utilities.label_handling.label_handling import (  # noqa: PLC0415
+        convert_labelmap_to_one_hot,
+    )
+
+    plans, configuration = predictor.plans_manager, predictor.configuration_manager
+    labels = plans.get_label_manager(predictor.dataset_json)
+    data, segmentation, properties = configuration.preprocessor_class(verbose=False).run_case_npy(
+        voxels.copy(),
+        None if earlier is None else earlier[None].astype(np.float32),
+        dict(properties),
+        plans,
+        configuration,
+        predictor.dataset_json,
+    )
+    if earlier is not None:
+        one_hot = convert_labelmap_to_one_hot(segmentation[0], labels.foreground_labels, data.dtype)
+        data = np.vstack((data, one_hot))
+    logits, votes = _ensemble(predictor, data)
+    label_map = to_label_map(logits, plans, configuration, labels, properties)
+    return label_map, _votes_on_scan(votes, predictor, properties)
+
+
+def _ensemble(predictor: nnUNetPredictor, data: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Mean logits of the folds as nnU-Net averages them, and each voxel's votes for CRLM."""
+    import torch  # noqa: PLC0415
+
+    tensor, total, votes = torch.from_numpy(data), None, 0
+    network = getattr(predictor.network, "_orig_mod", predictor.network)  # when compiled
+    with torch.inference_mode():
+        for weights in predictor.list_of_parameters:
+            network.load_state_dict(weights)
+            logits = predictor.predict_sliding_window_return_logits(tensor).to("cpu")
+            votes = votes + (logits.argmax(0) == CRLM).to(torch.uint8)
+            total = logits if total is None else total.add_(logits)
+        assert total is not None, "a model has at least one fold"
+        if len(predictor.list_of_parameters) > 1:
+            total /= len(predictor.list_of_parameters)
+    return total, votes.numpy()
+
+
+def _votes_on_scan(
+    votes: np.ndarray, predictor: nnUNetPredictor, properties: dict
+) -> np.ndarray:
+    """Resample the votes as one channel: five label maps would cost five times fourteen."""
+    from acvl_utils.cropping_and_padding.bounding_boxes import (  # noqa: PLC0415
+        insert_crop_into_image,
+    )
+
+    plans, configuration = predictor.plans_manager, predictor.configuration_manager
+    spacing = [properties["spacing"][axis] for axis in plans.transpose_forward]
+    shape = properties["shape_after_cropping_and_before_resampling"]
+    resampled = configuration.resampling_fn_probabilities(
+        votes[None].astype(np.float32), shape, configuration.spacing, spacing
+    )
+    whole = np.zeros(properties["shape_before_cropping"], np.uint8)
+    cropped = np.rint(np.asarray(resampled[0])).clip(0, len(predictor.list_of_parameters))
+    insert_crop_into_image(whole, cropped.astype(np.uint8), properties["bbox_used_for_cropping"])
+    return whole.transpose(plans.transpose_backward)
+
+
+def _image(array: np.ndarray, scan: sitk.Image) -> sitk.Image:
+    image = sitk.GetImageFromArray(array.astype(np.uint8))
+    image.CopyInformation(scan)
+    return image

@@ -1,0 +1,142 @@
+"""From a training set to nnU-Net's plans and preprocessed data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coala_kedro.anatomy import LABELS
+from coala_kedro.nnunet.process import in_own_process, logged
+from coala_kedro.nnunet.settings import Compute, Planning
+from coala_kedro.nnunet.training_set import TrainingSet, TrainingSetError
+from coala_kedro.nnunet.workspace import (
+    CONFIGURATIONS,
+    DATASET_ID,
+    FILE_ENDING,
+    nnunet_paths,
+    preprocessed_dataset,
+    raw_dataset,
+)
+
+if TYPE_CHECKING:
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
+        ExperimentPlanner,
+    )
+
+PLANS_FILE = "nnUNetPlans.json"
+
+
+def prepare(
+    folder: Path, *, training_set: TrainingSet, planning: Planning, compute: Compute
+) -> None:
+    """Plan and preprocess a training set with nnU-Net.
+
+    Args:
+        folder: Filled with `raw` (a description that refers to the scans), `preprocessed` and
+            nnU-Net's output in `prepare.log`.
+        training_set: Cases, at least one.
+        planning: What the planner may use.
+        compute: The machine.
+
+    Raises:
+        TrainingSetError: nnU-Net plans no cascade for these scans, or finds a fault in them.
+    """
+    shutil.rmtree(folder / "raw", ignore_errors=True)
+    shutil.rmtree(folder / "preprocessed", ignore_errors=True)
+    raw_dataset(folder).mkdir(parents=True)
+    description = describe(training_set)
+    (raw_dataset(folder) / "dataset.json").write_text(json.dumps(description, indent=1))
+    in_own_process(compute, compute.warm, _prepare, folder, planning, compute)
+
+
+def describe(training_set: TrainingSet) -> dict:
+    """The training set as nnU-Net's `dataset.json`, scans by absolute path."""
+    return {
+        "channel_names": {"0": "CT"},
+        "labels": LABELS,
+        "numTraining": len(training_set.cases),
+        "file_ending": FILE_ENDING,
+        "overwrite_image_reader_writer": "SimpleITKIO",
+        "dataset": {
+            scan_id: {"images": [str(case.scan.resolve())], "label": str(case.label_map.resolve())}
+            for scan_id, case in sorted(training_set.cases.items())
+        },
+    }
+
+
+def _prepare(folder: Path, planning: Planning, compute: Compute) -> None:
+    from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet  # noqa: PLC0415
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (  # noqa: PLC0415
+        DatasetFingerprintExtractor,
+    )
+
+    class Fingerprinter(DatasetFingerprintExtractor):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **kwargs)
+            self.num_foreground_voxels_for_intensitystats = planning.intensity_samples
+
+    workers = compute.pool_workers
+    with nnunet_paths(folder, results=folder / "unused"), logged(folder / "prepare.log"):
+        try:
+            nnunet.extract_fingerprint_dataset(
+                DATASET_ID, Fingerprinter, workers, True, clean=True, show_progress_bar=False
+            )
+        except (RuntimeError, AssertionError, FileNotFoundError) as error:
+            raise TrainingSetError(f"{error} See {folder / 'prepare.log'}.") from None
+        plans, plans_name = nnunet.plan_experiment_dataset(
+            DATASET_ID, _planner(planning), planning.gpu_memory_target_gb
+        )
+        if CONFIGURATIONS["lowres"] not in plans["configurations"]:
+            raise TrainingSetError(
+                f"For scans of {plans['original_median_shape_after_transp']} voxels nnU-Net plans "
+                "no low-resolution stage, so there is no cascade to train. Lower "
+                f"protocol.planning.gpu_memory_target_gb (now {planning.gpu_memory_target_gb})."
+            )
+        nnunet.preprocess_dataset(
+            DATASET_ID,
+            plans_name,
+            ("3d_lowres", "3d_fullres"),
+            (workers, workers),
+            show_progress_bar=False,
+        )
+
+
+def _planner(planning: Planning) -> type[ExperimentPlanner]:
+    """nnU-Net's default planner with the network's size set."""
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (  # noqa: PLC0415
+        ExperimentPlanner,
+    )
+
+    class Planner(ExperimentPlanner):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **kwargs)
+            self.UNet_base_num_features = planning.base_features
+            self.UNet_max_features_3d = planning.max_features
+            stages = len(self.UNet_blocks_per_stage_encoder)
+            self.UNet_blocks_per_stage_encoder = (planning.convolutions_per_stage,) * stages
+            self.UNet_blocks_per_stage_decoder = (planning.convolutions_per_stage,) * (stages - 1)
+
+        @staticmethod
+        def static_estimate_VRAM_usage(*args: object) -> float:  # noqa: N802
+            # nnU-Net sets its threads to the number of augmentation workers here, which torch
+            # refuses for 0.
+            import torch  # noqa: PLC0415
+            from nnunetv2.utilities.get_network_from_plans import (  # noqa: PLC0415
+                get_network_from_plans,
+            )
+
+            patch_size, inputs, outputs, name, settings, imports = args
+            with torch.no_grad():
+                network = get_network_from_plans(
+                    name, settings, imports, inputs, outputs, allow_init=False
+                )
+                return network.compute_conv_feature_map_size(patch_size)
+
+    return Planner
+
+
+def plans_of(prepared: Path) -> dict:
+    """nnU-Net's plans in a prepared folder."""
+    return json.loads((preprocessed_dataset(prepared) / PLANS_FILE).read_text())

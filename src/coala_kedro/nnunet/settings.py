@@ -1,0 +1,92 @@
+"""What a training is asked to do (it decides the result) and with which machine (it does not)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Planning(_Settings):
+    """What nnU-Net's planner may use; its defaults are nnU-Net's own."""
+
+    gpu_memory_target_gb: float = Field(8.0, gt=0)
+    base_features: int = Field(32, ge=2)
+    max_features: int = Field(320, ge=2)
+    convolutions_per_stage: int = Field(2, ge=1)
+    intensity_samples: int = Field(100_000_000, ge=1000, description="Foreground voxels, in all.")
+
+
+class Optimiser(_Settings):
+    """The optimiser; nnU-Net's own is Nesterov SGD, momentum 0.99, weight decay 3e-5."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    initial_learning_rate: float = Field(0.01, gt=0)
+    momentum: float = Field(0.99, ge=0, lt=1, description="Of SGD.")
+    weight_decay: float = Field(3e-5, ge=0)
+
+
+class Protocol(_Settings):
+    """How teacher and student are trained, one fold and stage; part of every fingerprint."""
+
+    planning: Planning = Planning()
+    optimiser: Optimiser = Optimiser()
+    epochs: int = Field(1000, ge=1)
+    iterations_per_epoch: int = Field(250, ge=1)
+    validation_iterations_per_epoch: int = Field(50, ge=1)
+    foreground_oversampling: float = Field(0.33, ge=0, le=1)
+    mirroring: bool = Field(True, description="Augment, validate and predict with mirrored scans.")
+    checkpoint_every_epochs: int = Field(50, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class Inference(_Settings):
+    """How a trained model predicts; nnU-Net's own defaults.
+
+    A model that was trained without mirroring predicts without it in any case.
+    """
+
+    tile_step_size: float = Field(0.5, gt=0, le=1)
+    mirroring: bool = True
+
+
+class Compute(_Settings):
+    """The machine; changing it makes nothing stale.
+
+    Attributes:
+        device: `auto` takes the GPU where there is one.
+        processes: nnU-Net processes at the same time; one per GPU.
+        torch_threads: Of each process, on the CPU.
+        augmentation_workers: Of each training. 0 augments in the training's own process, the only
+            way to the same weights in every run.
+        pool: What nnU-Net's own worker pools are made of. Threads start at once and suit small
+            volumes; processes suit CT at full size.
+        pool_workers: Size of such a pool.
+        warm: One process serves many trainings; else each training has its own.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    processes: int = Field(1, ge=1)
+    torch_threads: int = Field(4, ge=1)
+    augmentation_workers: int = Field(12, ge=0)
+    pool: Literal["processes", "threads"] = "processes"
+    pool_workers: int = Field(4, ge=1)
+    warm: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """Empty: the machine does not decide what is asked for."""
+        return ""
+
+    @model_validator(mode="after")
+    def _one_gpu_one_process(self) -> Compute:
+        if self.device == "cuda" and self.processes > 1:
+            raise ValueError(
+                f"compute.processes is {self.processes} on device 'cuda': two trainings would "
+                "share a GPU. Set it to 1."
+            )
+        return self

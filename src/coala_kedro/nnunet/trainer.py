@@ -1,0 +1,139 @@
+"""nnU-Net's trainer with our settings; imported only in a process of nnU-Net's own."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from coala_kedro.anatomy import CRLM
+from coala_kedro.nnunet.settings import Optimiser, Protocol
+from coala_kedro.nnunet.training_set import Fold
+from coala_kedro.nnunet.workspace import TRAINER_NAME
+
+Report = Callable[[int, dict[str, float]], None]
+"""Called after every epoch with its number and figures."""
+
+_KEYS = {
+    "train_losses": "train_loss",
+    "val_losses": "validation_loss",
+    "lrs": "learning_rate",
+    "mean_fg_dice": "pseudo_dice_mean",
+    f"dice_per_class_or_region/class_{CRLM}": "pseudo_dice_crlm",
+}
+
+
+class FoldTrainer(nnUNetTrainer):
+    """One fold and stage, reproducible and resumable.
+
+    Every epoch is seeded by itself, so a training that goes on from a checkpoint takes the same
+    steps as one that was never stopped (with augmentation in its own process).
+    """
+
+    split: Fold
+    protocol: Protocol
+
+    def configure(self, split: Fold, protocol: Protocol) -> None:
+        """Set what nnU-Net leaves to attributes; before training."""
+        self.split, self.protocol = split, protocol
+        self.initial_lr = protocol.optimiser.initial_learning_rate
+        self.weight_decay = protocol.optimiser.weight_decay
+        self.num_epochs = protocol.epochs
+        self.num_iterations_per_epoch = protocol.iterations_per_epoch
+        self.num_val_iterations_per_epoch = protocol.validation_iterations_per_epoch
+        self.oversample_foreground_percent = protocol.foreground_oversampling
+        self.save_every = protocol.checkpoint_every_epochs
+        # nnU-Net draws a picture after every epoch (a second each); MLflow shows the same curves.
+        self.logger.plot_progress_png = lambda folder: None
+
+    def initialize(self) -> None:
+        """Build the network from seeded weights."""
+        self._seed(epoch=-1)
+        super().initialize()
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """The protocol's optimiser with nnU-Net's schedule."""
+        wanted: Optimiser = self.protocol.optimiser
+        rate, decay = wanted.initial_learning_rate, wanted.weight_decay
+        optimiser: torch.optim.Optimizer
+        if wanted.name == "adam":
+            optimiser = torch.optim.Adam(self.network.parameters(), rate, weight_decay=decay)
+        else:
+            optimiser = torch.optim.SGD(
+                self.network.parameters(),
+                rate,
+                weight_decay=decay,
+                momentum=wanted.momentum,
+                nesterov=wanted.momentum > 0,
+            )
+        return optimiser, PolyLRScheduler(optimiser, rate, self.num_epochs)
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple:  # noqa: N802
+        """nnU-Net's augmentation; without mirroring if the protocol says so."""
+        rotation, dummy_2d, patch_size, axes = (
+            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        if not self.protocol.mirroring:
+            axes = self.inference_allowed_mirroring_axes = None
+        return rotation, dummy_2d, patch_size, axes
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """Our folds; nnU-Net would fall back to a random split for a fold it cannot find."""
+        return self.split.train, self.split.validation
+
+    def on_epoch_start(self) -> None:
+        """Seed the epoch."""
+        self._seed(self.current_epoch)
+        super().on_epoch_start()
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write beside the place and rename: a full disk leaves the last good checkpoint."""
+        partial = f"{filename}.partial"
+        super().save_checkpoint(partial)
+        os.replace(partial, filename)
+
+    def _seed(self, epoch: int) -> None:
+        stage = int(self.is_cascaded)
+        sequence = np.random.SeedSequence([self.protocol.seed, self.fold, stage, epoch + 1])
+        seed = int(sequence.generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+
+# Checkpoints and folders carry the class's name, and stock nnU-Net looks the class up by it.
+FoldTrainer.__name__ = TRAINER_NAME
+
+
+class EpochLogger:
+    """A logger in nnU-Net's sense that hands on each epoch's figures when it ends."""
+
+    def __init__(self, *reports: Report) -> None:
+        self._reports = reports
+        self._figures: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    def log(self, key: str, value: Any, step: int) -> None:
+        """Collect one figure; the epoch's end is itself logged."""
+        if key == "epoch_start_timestamps":
+            self._started = time.monotonic()
+        if key in _KEYS:
+            self._figures[_KEYS[key]] = float(value)
+        if key == "epoch_end_timestamps":
+            self._figures["epoch_seconds"] = time.monotonic() - self._started
+            for report in self._reports:
+                report(step, dict(self._figures))
+            self._figures.clear()
+
+    def log_summary(self, key: str, value: Any) -> None:
+        """Nothing: the final validation is read from its file."""
+
+    def update_config(self, config: dict[str, Any]) -> None:
+        """Nothing: settings are logged by the study."""

@@ -1,0 +1,18 @@
+"""Organ segmenters: what outlines the twelve organs on a scan.
+
+`TotalSegmentator` runs the tool of that name, `ExistingMasks` reads masks that it, or a hospital,
+has made before. `worker.py` is the only file that imports totalsegmentator.
+"""
+
+from coala_kedro.organs.dataset import OrganSegmenterDataset
+from coala_kedro.organs.existing import ExistingMasks
+from coala_kedro.organs.segmenter import OrganSegmenter, OrganSegmenterError
+from coala_kedro.organs.totalsegmentator import TotalSegmentator
+
+__all__ = [
+    "ExistingMasks",
+    "OrganSegmenter",
+    "OrganSegmenterDataset",
+    "OrganSegmenterError",
+    "TotalSegmentator",
+]

@@ -1,0 +1,156 @@
+"""Runs TotalSegmentator: `python -P worker.py FOLDER`. The only file that imports totalsegmentator.
+
+Standard input brings one request a line, the arguments of `segment` as JSON; standard output takes
+one reply a line, `{"error": text or null}`. When standard input ends the process ends, whatever it
+is doing, and FOLDER, where all its temporary files lie, is removed. It knows nothing of
+coala_kedro, so that it starts without it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import multiprocessing
+import os
+import queue
+import shutil
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def main(folder: Path) -> None:
+    """Answer requests until standard input ends."""
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print goes to the log
+    _settle(folder)
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, folder), daemon=True).start()
+    while True:
+        request = json.loads(requests.get())
+        error = None
+        try:
+            segment(**request)
+        # TotalSegmentator leaves by SystemExit when an input or a licence is missing.
+        except (Exception, SystemExit) as fault:
+            traceback.print_exc()
+            error = f"{type(fault).__name__}: {fault}"
+        print(json.dumps({"error": error}), file=replies, flush=True)
+
+
+def segment(
+    *,
+    scan_file: str,
+    mask_file: str,
+    weights: str,
+    device: str,
+    fast: bool,
+    robust_crop: bool,
+    classes: Sequence[str],
+) -> None:
+    """Segment one scan.
+
+    Args:
+        scan_file: NIfTI file of the scan.
+        mask_file: NIfTI file to write: uint8, on the scan's grid.
+        weights: Folder that holds the models, which must be complete.
+        device: `auto`, `cpu`, `gpu` or `gpu:<index>`.
+        fast: The 3 mm model on the whole scan, all classes.
+        robust_crop: Crop with the 3 mm model instead of the 6 mm one.
+        classes: Names of the classes to segment, unless `fast`.
+    """
+    os.environ["TOTALSEG_WEIGHTS_PATH"] = weights
+    crop = {} if fast else {"roi_subset_robust" if robust_crop else "roi_subset": list(classes)}
+    _totalsegmentator()(
+        scan_file,
+        mask_file,
+        task="total",
+        ml=True,
+        fast=fast,
+        device=_device(device),
+        nr_thr_resamp=1,
+        nr_thr_saving=1,
+        quiet=True,
+        **crop,
+    )
+
+
+def _settle(folder: Path) -> None:
+    """Keep temporary files and TotalSegmentator's settings in our folder, statistics switched off.
+
+    The settings are the only switch for the statistics, and the user's own file breaks when several
+    processes write to it.
+    """
+    tempfile.tempdir = str(folder)
+    # To compile a model that is read anew for each scan would take longer than to use it.
+    os.environ |= {"TOTALSEG_HOME_DIR": str(folder), "nnUNet_compile": "false"}
+    settings = {
+        "totalseg_id": "",
+        "send_usage_stats": False,
+        "statistics_disclaimer_shown": True,
+        "prediction_counter": 0,
+    }
+    (folder / "config.json").write_text(json.dumps(settings))
+
+
+def _listen(requests: queue.SimpleQueue[str], folder: Path) -> None:
+    # Not sys.stdin: a child forked while it is being read would wait for its lock for ever.
+    with os.fdopen(os.dup(sys.stdin.fileno())) as lines:
+        for line in lines:
+            requests.put(line)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+@functools.cache
+def _totalsegmentator() -> Callable[..., Any]:
+    """TotalSegmentator's function, prepared to run offline and in this process alone."""
+    import torch  # noqa: PLC0415
+    from totalsegmentator import nnunet, python_api  # noqa: PLC0415
+    from totalsegmentator.custom_trainers import nnUNetTrainer  # noqa: PLC0415
+
+    # It would fetch the models 292 to 295 too, which have none of our organs; those that we need
+    # were looked for before, so here nothing is ever fetched (or deleted, as old versions are).
+    python_api.download_pretrained_weights = lambda _task: None
+    # nnU-Net looks a trainer up by importing all of them, and one needs a torchvision that matches
+    # torch. The trainer only builds the network, and both of these build it as the stock one does.
+    for name in ("nnUNetTrainerNoMirroring", "nnUNetTrainer_4000epochs_NoMirroring"):
+        nnunet.custom_trainers[name] = nnUNetTrainer
+    # For one scan, processes that read and write cost seconds and shared memory, and gain nothing.
+    nnunet.nnUNetPredictor.predict_from_files = _predict_sequentially
+    # On the CPU it takes one thread for each core of the machine; torch knows OMP_NUM_THREADS and
+    # how many cores are ours.
+    threads = torch.get_num_threads()
+    multiprocessing.cpu_count = lambda: threads
+    return python_api.totalsegmentator
+
+
+def _predict_sequentially(
+    predictor: Any, source: str, target: str, *, save_probabilities: bool, **_: Any
+) -> Any:
+    # Given a folder, nnU-Net forks twelve processes to list it.
+    files = [[str(path)] for path in sorted(Path(source).glob("*_0000.nii.gz"))]
+    return predictor.predict_from_files_sequential(files, target, save_probabilities)
+
+
+def _device(name: str) -> str:
+    """The device as TotalSegmentator names it; it would silently take the CPU for an absent GPU."""
+    import torch  # noqa: PLC0415
+
+    gpus = torch.cuda.device_count()
+    if name == "auto":
+        return "gpu:0" if gpus else "cpu"
+    if name != "cpu" and int(name.removeprefix("gpu").removeprefix(":") or 0) >= gpus:
+        raise RuntimeError(
+            f"device '{name}' is wanted and torch sees {gpus} GPUs: use `device: auto`, or ask "
+            "for a GPU (CUDA_VISIBLE_DEVICES, the scheduler, the build of torch)"
+        )
+    return name
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

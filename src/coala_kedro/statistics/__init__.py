@@ -1,0 +1,1 @@
+"""Pure functions on masks, arrays and frames: overlap, agreement, intervals, tables, figures."""

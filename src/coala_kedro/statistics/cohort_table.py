@@ -1,0 +1,72 @@
+"""The paper's Table 1: who the patients of a cohort are."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from coala_kedro.cohort import ROLES, TIMEPOINTS
+
+_NOT_RECORDED = "not recorded"
+_SEXES = {"female": "F", "male": "M"}
+_THERAPY = dict(zip(("before", "after"), TIMEPOINTS, strict=True))
+_AVERAGES = {
+    "Age, years, mean (SD)": "age_years",
+    "CRLM per patient, mean (SD)": "n_crlm",
+    "Largest CRLM diameter, mm, mean (SD)": "largest_crlm_diameter_mm",
+}
+
+
+def table_1(scan_table: pd.DataFrame) -> pd.DataFrame:
+    """Describe a cohort as the paper's Table 1 does.
+
+    A patient counts once: sex, age, number of CRLM and largest diameter are those of the patient's
+    earliest scan that records them. Shares are of the patients or scans with a value, SDs those of
+    a sample (n - 1); patients without a value are counted beside the figure.
+
+    Args:
+        scan_table: A checked scan table (`cohort.check_scan_table`); optional columns may be
+            missing or empty.
+
+    Returns:
+        Text: columns `characteristic` and `value`, the same rows for every cohort.
+    """
+    scans = scan_table.sort_values("acquired_on", kind="stable")
+    patients = scans.groupby("patient_id").first()
+    rows = {"Scans": str(len(scans)), "Patients": str(len(patients))}
+    rows |= {f"Scans, {role}": str((scans["role"] == role).sum()) for role in ROLES}
+    sex = _recorded(patients, "sex")
+    rows |= {
+        f"Sex, {word}, n (%)": _share(sex, code) + _missing(patients, sex)
+        for word, code in _SEXES.items()
+    }
+    for label, column in _AVERAGES.items():
+        values = _recorded(patients, column)
+        rows[label] = _mean_sd(values) + _missing(patients, values)
+    rows |= {
+        f"Scans {word} systemic therapy, n (%)": _share(scans["timepoint"], timepoint)
+        for word, timepoint in _THERAPY.items()
+    }
+    return pd.DataFrame({"characteristic": list(rows), "value": list(rows.values())})
+
+
+def _recorded(patients: pd.DataFrame, column: str) -> pd.Series:
+    return patients[column].dropna() if column in patients else pd.Series(dtype=float)
+
+
+def _missing(patients: pd.DataFrame, values: pd.Series) -> str:
+    missing = len(patients) - len(values)
+    return f"; {missing} {_NOT_RECORDED}" if missing and len(values) else ""
+
+
+def _share(values: pd.Series, value: str) -> str:
+    if values.empty:
+        return _NOT_RECORDED
+    count = int((values == value).sum())
+    return f"{count} ({count / len(values):.0%})"
+
+
+def _mean_sd(values: pd.Series) -> str:
+    if values.empty:
+        return _NOT_RECORDED
+    spread = f"{values.std():.1f}" if len(values) > 1 else "–"
+    return f"{values.mean():.1f} ({spread})"

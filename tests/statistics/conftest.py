@@ -1,0 +1,38 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+VOXEL_ML = 0.002
+
+
+@pytest.fixture(scope="session")
+def scan_metrics():
+    """Two models on two cohorts; most patients have two scans; one external scan is empty."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for cohort, n_patients, mean_voxels in (("internal", 6, 9.0), ("external", 8, 7.0)):
+        for patient in range(n_patients):
+            for timepoint in ("pre", "post")[: 1 + patient % 3]:
+                reference = round(float(np.exp(rng.normal(mean_voxels, 1))))
+                if cohort == "external" and patient == 0:
+                    reference = 0
+                for model, share in (("teacher", 0.8), ("student", 0.9)):
+                    predicted = round(reference * share * rng.uniform(0.95, 1.05))
+                    both = round(predicted * rng.uniform(0.85, 0.95))
+                    total = reference + predicted
+                    rows.append(
+                        {
+                            "model": model,
+                            "cohort": cohort,
+                            "scan_id": f"{cohort}_{patient}_{timepoint}",
+                            "patient_id": f"{cohort}_{patient}",
+                            "timepoint": timepoint,
+                            "dice": 2 * both / total if total else np.nan,
+                            "reference_ml": reference * VOXEL_ML,
+                            "predicted_ml": predicted * VOXEL_ML,
+                            "reference_voxels": reference,
+                            "predicted_voxels": predicted,
+                            "intersection_voxels": both,
+                        }
+                    )
+    return pd.DataFrame(rows)

@@ -1,0 +1,91 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from coala_kedro.statistics.bootstrap import patient_bootstrap
+
+
+def mean_dice(scans):
+    return scans["dice"].mean()
+
+
+def frame(patients, dice):
+    return pd.DataFrame({"patient_id": patients, "dice": dice})
+
+
+def one_scan_each(n, seed=0):
+    dice = np.random.default_rng(seed).normal(0.8, 0.1, n)
+    return frame([f"p{i}" for i in range(n)], dice)
+
+
+def test_the_interval_of_a_mean_is_the_normal_theory_one_for_many_patients():
+    scans = one_scan_each(200)
+    low, high = patient_bootstrap(scans, mean_dice, 2000, seed=1)
+    margin = 1.96 * scans["dice"].std() / np.sqrt(200)
+    assert (low, high) == pytest.approx(
+        (scans["dice"].mean() - margin, scans["dice"].mean() + margin), abs=0.002
+    )
+
+
+def test_more_scans_of_the_same_patients_do_not_narrow_the_interval():
+    scans = one_scan_each(12)
+    repeated = pd.concat([scans] * 5, ignore_index=True)
+    assert patient_bootstrap(repeated, mean_dice, 300, seed=1) == pytest.approx(
+        patient_bootstrap(scans, mean_dice, 300, seed=1)
+    )
+
+
+def test_all_scans_of_a_drawn_patient_come_along():
+    scans = frame(["a", "b", "b", "b"], [0.0, 1.0, 1.0, 1.0])
+    seen = set()
+    patient_bootstrap(scans, lambda drawn: seen.add(len(drawn["dice"])) or 0.0, 50, seed=0)
+    assert seen == {2, 4, 6}
+
+
+def test_a_seed_gives_one_interval_whatever_the_order_of_the_scans():
+    scans = one_scan_each(10)
+    once = patient_bootstrap(scans, mean_dice, 100, seed=5)
+    assert once == pytest.approx(patient_bootstrap(scans[::-1], mean_dice, 100, seed=5))
+    assert once != patient_bootstrap(scans, mean_dice, 100, seed=6)
+
+
+def test_a_higher_confidence_gives_a_wider_interval():
+    scans = one_scan_each(15)
+    low, high = patient_bootstrap(scans, mean_dice, 500, seed=1, confidence=0.8)
+    wider_low, wider_high = patient_bootstrap(scans, mean_dice, 500, seed=1, confidence=0.99)
+    assert wider_low < low < high < wider_high
+
+
+def test_several_figures_come_from_the_same_draws():
+    scans = one_scan_each(10)
+    low, high = patient_bootstrap(
+        scans, lambda drawn: [drawn["dice"].mean(), drawn["dice"].mean() + 1], 100, seed=1
+    )
+    assert low[1] - low[0] == pytest.approx(1)
+    assert high[1] - high[0] == pytest.approx(1)
+
+
+def test_resamples_without_the_figure_are_left_out():
+    scans = one_scan_each(10)
+
+    def without_the_first(drawn):
+        return np.nan if "p0" in drawn["patient_id"] else drawn["dice"].mean()
+
+    def with_the_first(drawn):
+        return drawn["dice"].mean() if "p0" in drawn["patient_id"] else np.nan
+
+    # A patient is in 1 - 0.9^10 = 0.65 of the resamples: half of them are needed.
+    assert np.isfinite(patient_bootstrap(scans, with_the_first, 200, seed=1)).all()
+    assert np.isnan(patient_bootstrap(scans, without_the_first, 200, seed=1)).all()
+
+
+@pytest.mark.parametrize("n_patients", [0, 1])
+def test_fewer_than_two_patients_give_no_interval(n_patients):
+    scans = frame(["a"] * 3, [0.1, 0.2, 0.3])[: 3 * n_patients]
+    assert np.isnan(patient_bootstrap(scans, lambda _: [0.1, 0.2], 10, seed=1)).all()
+
+
+@pytest.mark.parametrize("wrong", [{"n_resamples": 0}, {"confidence": 95}])
+def test_settings_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+        patient_bootstrap(one_scan_each(3), mean_dice, **({"n_resamples": 5, "seed": 1} | wrong))
