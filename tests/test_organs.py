@@ -45,7 +45,7 @@ def scan(labels):
 
 @pytest.fixture
 def masks(tmp_path):
-    return ExistingMasks(folder=str(tmp_path))
+    return ExistingMasks(path=str(tmp_path))
 
 
 def write(masks, mask):
@@ -127,7 +127,7 @@ class TestExistingMasks:
         masks = {}
         for name, array in (("a", labels), ("b", labels), ("c", labels * 0)):
             (tmp_path / name).mkdir()
-            masks[name] = ExistingMasks(folder=str(tmp_path / name))
+            masks[name] = ExistingMasks(path=str(tmp_path / name))
             write(masks[name], image(array))
         prints = {name: mask.fingerprint_for("crlm_007") for name, mask in masks.items()}
         assert prints["a"] == prints["b"] != prints["c"]
@@ -216,17 +216,17 @@ class TestOrganSegmenterDataset:
         catalog = DataCatalog.from_config(
             {
                 "a": {"type": TYPE, "segmenter": "totalsegmentator", "device": "gpu:1"},
-                "b": {"type": TYPE, "segmenter": "existing_masks", "folder": "organs"},
+                "b": {"type": TYPE, "segmenter": "existing_masks", "path": "organs"},
             }
         )
         assert catalog.load("a") == TotalSegmentator(device="gpu:1")
-        assert catalog.load("b") == ExistingMasks(folder="organs")
+        assert catalog.load("b") == ExistingMasks(path="organs")
         again = DataCatalog.from_config(catalog.to_config()[0])
         assert again.load("a") == TotalSegmentator(device="gpu:1")
 
     @pytest.mark.parametrize("name", ["a", "b"])
     def test_segmenters_can_be_pickled(self, name):
-        segmenter = {"a": TotalSegmentator(fast=True), "b": ExistingMasks(folder="x")}[name]
+        segmenter = {"a": TotalSegmentator(fast=True), "b": ExistingMasks(path="x")}[name]
         assert pickle.loads(pickle.dumps(segmenter)) == segmenter
 
     @pytest.mark.parametrize(
@@ -248,6 +248,6 @@ class TestOrganSegmenterDataset:
         assert message in str(error.value)
 
     def test_is_read_only(self):
-        dataset = OrganSegmenterDataset(segmenter="existing_masks", folder="organs")
+        dataset = OrganSegmenterDataset(segmenter="existing_masks", path="organs")
         with pytest.raises(DatasetError, match="read-only"):
-            dataset.save(ExistingMasks(folder="organs"))
+            dataset.save(ExistingMasks(path="organs"))

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from kedro.io import AbstractDataset, DatasetError
 
 from coala_kedro.fingerprint import file_fingerprint
+from coala_kedro.imaging.files import read_volume, read_whole_volume
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class LazyVolume:
 
     def __call__(self) -> sitk.Image:
         """Read the volume (xyz, LPS, mm)."""
-        try:
-            return sitk.ReadImage(self.path)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise DatasetError(f"The volume {self.path} cannot be read: {reason}") from None
+        return read_volume(self.path)
+
+    def whole(self) -> sitk.Image:
+        """Read the volume after making sure that the file is not truncated."""
+        return read_whole_volume(self.path)
 
     @property
     def fingerprint(self) -> str:

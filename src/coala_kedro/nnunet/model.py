@@ -37,12 +37,13 @@ class TrainedModel:
         return self.path / model_folder_name(stage)
 
 
-def open_model(path: Path, fingerprint: str | None = None) -> TrainedModel:
+def open_model(path: Path, mark: str | None = None) -> TrainedModel:
     """Open a model folder, ours or any stock cascade with our labels (COALA's, for one).
 
     Args:
         path: Folder with `nnUNetTrainer__nnUNetPlans__3d_lowres` and `…__3d_cascade_fullres`.
-        fingerprint: Of what trained it; without one, that of its plans and checkpoints.
+        mark: Fingerprint of what trained it; without one its plans and checkpoints are read to
+            tell it from another.
 
     Raises:
         ModelError: A stage, fold or file is missing, or the labels are not the label map's.
@@ -55,8 +56,8 @@ def open_model(path: Path, fingerprint: str | None = None) -> TrainedModel:
         )
     for stage in CONFIGURATIONS:
         _check_labels(path / model_folder_name(stage) / "dataset.json")
-    model = TrainedModel(path.resolve(), folds["lowres"], fingerprint or "")
-    return model if fingerprint else TrainedModel(model.path, model.folds, _digest(model))
+    path = path.resolve()
+    return TrainedModel(path, folds["lowres"], mark or _digest(path))
 
 
 def _folds(folder: Path) -> tuple[int, ...]:
@@ -77,10 +78,10 @@ def _check_labels(file: Path) -> None:
         )
 
 
-def _digest(model: TrainedModel) -> str:
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     for stage in CONFIGURATIONS:
-        folder = model.stage_folder(stage)
+        folder = path / model_folder_name(stage)
         for file in [folder / "plans.json", *sorted(folder.glob(f"fold_*/{FINAL}"))]:
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())

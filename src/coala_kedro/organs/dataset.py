@@ -30,7 +30,7 @@ class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
         external.organ_segmenter:  # the hospital has outlined the organs already
           type: coala_kedro.organs.OrganSegmenterDataset
           segmenter: existing_masks
-          folder: data/01_raw/external/organs
+          path: data/01_raw/external/organs
         ```
 
         >>> dataset = OrganSegmenterDataset(segmenter="totalsegmentator", device="cpu")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import SimpleITK as sitk
 
 from coala_kedro.fingerprint import file_fingerprint
+from coala_kedro.imaging.files import VolumeError, read_whole_volume
 from coala_kedro.organs.segmenter import OrganSegmenterError, checked_organ_mask
-
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -23,10 +19,10 @@ class ExistingMasks:
     the twelve organs are dropped.
 
     Attributes:
-        folder: The folder; a relative path starts at the working directory.
+        path: The folder; in a catalog, a relative path starts at the project.
     """
 
-    folder: str
+    path: str
 
     @property
     def fingerprint(self) -> str:
@@ -39,7 +35,7 @@ class ExistingMasks:
         Raises:
             OrganSegmenterError: The scan has no organ mask.
         """
-        path = self._path(scan_id)
+        path = self._file(scan_id)
         return f"{self.fingerprint} {path.stat().st_size} {file_fingerprint(path)}"
 
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:
@@ -49,34 +45,26 @@ class ExistingMasks:
             OrganSegmenterError: The file is absent, damaged, not on the scan's grid, holds values
                 that are no labels, or no liver.
         """
-        path = self._path(scan_id)
+        path = self._file(scan_id)
+        try:
+            mask = read_whole_volume(path)
+        except VolumeError as error:
+            raise OrganSegmenterError(
+                f"Scan {scan_id}: organ mask {error}. Copy or export it anew."
+            ) from None
         return checked_organ_mask(
-            _read(path, scan_id),
+            mask,
             scan,
             name=f"Scan {scan_id}: organ mask {path}",
             remedy="Export the mask anew, on the scan's own grid, with the class ids of "
             "TotalSegmentator's task `total`; or use `segmenter: totalsegmentator`.",
         )
 
-    def _path(self, scan_id: str) -> Path:
-        path = Path(self.folder) / f"{scan_id}.nii.gz"
+    def _file(self, scan_id: str) -> Path:
+        path = Path(self.path) / f"{scan_id}.nii.gz"
         if not path.is_file():
             raise OrganSegmenterError(
                 f"Scan {scan_id} has no organ mask: {path.absolute()} is absent. Put it there, "
-                "mend the option `folder`, or use `segmenter: totalsegmentator`."
+                "mend the option `path`, or use `segmenter: totalsegmentator`."
             )
         return path
-
-
-def _read(path: Path, scan_id: str) -> sitk.Image:
-    try:
-        # SimpleITK reads what is missing from a truncated file as zeros, without a word.
-        with gzip.open(path) as file:
-            while file.read(_CHUNK_BYTES):
-                pass
-        return sitk.ReadImage(str(path))
-    except (OSError, EOFError, zlib.error, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise OrganSegmenterError(
-            f"Scan {scan_id}: organ mask {path} cannot be read: {reason}. Copy or export it anew."
-        ) from error

@@ -1,0 +1,156 @@
+"""Steps of preprocessing; all of them for one cohort, scan by scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal
+
+import pandas as pd
+import SimpleITK as sitk
+from pydantic import BaseModel, ConfigDict, Field
+from tqdm import tqdm
+
+from coala_kedro.cohort import OUTLINED_ROLES, scans_with_role
+from coala_kedro.datasets import LazyVolume
+from coala_kedro.datasets.volume_folder import by_scan
+from coala_kedro.imaging.consensus import Consensus, majority_vote, staple
+from coala_kedro.imaging.label_map import compose_label_map
+from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_readers
+from coala_kedro.organs import OrganSegmenter
+from coala_kedro.pipelines.preprocessing.screening import Screening, screen
+from coala_kedro.statistics.cohort_table import table_1
+
+Recipe = Callable[[], sitk.Image]
+
+METHODS = {"staple": staple, "majority_vote": majority_vote}
+
+
+class ConsensusMethod(BaseModel):
+    """How the readers' masks become one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["staple", "majority_vote"] = Field("staple")
+
+
+def screen_scans(
+    scan_table: pd.DataFrame,
+    scans: Mapping[str, LazyVolume],
+    reader_masks: Mapping[str, LazyVolume],
+    cohort: str,
+    screening: Screening,
+) -> pd.DataFrame:
+    """Check the scan table, every scan and every mask before anything is computed.
+
+    Args:
+        scan_table: As in `scans.csv`.
+        scans: CT by scan id.
+        reader_masks: Masks by `<reader>/<scan_id>`.
+        cohort: Its name, for messages.
+        screening: What is let pass.
+
+    Returns:
+        The scan table, checked and sorted.
+
+    Raises:
+        CohortError: Every fault of the cohort, each with the scan and the remedy.
+    """
+    return screen(scan_table, scans, by_scan(reader_masks), cohort, screening)
+
+
+def merge_readers(
+    accepted_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
+) -> dict[str, Recipe]:
+    """Merge the readers' masks of every outlined scan into one consensus mask.
+
+    Returns:
+        Recipes by scan id; each makes a uint8 mask, 1 where the consensus sees CRLM.
+    """
+    masks = by_scan(reader_masks)
+    return {
+        scan_id: partial(_consensus_mask, masks[scan_id], consensus.method)
+        for scan_id in scans_with_role(accepted_scans, *OUTLINED_ROLES)
+    }
+
+
+def _consensus_mask(masks: Mapping[str, LazyVolume], method: str) -> sitk.Image:
+    return _consensus(masks, method)[1].mask
+
+
+def _consensus(
+    masks: Mapping[str, LazyVolume], method: str
+) -> tuple[dict[str, sitk.Image], Consensus]:
+    read = {reader: mask() for reader, mask in masks.items()}
+    return read, METHODS[method](read)
+
+
+def compare_readers(
+    accepted_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Rate the readers of every outlined scan; see `coala_kedro.imaging.readers`.
+
+    Returns:
+        Three frames, each with `scan_id` first: readers against the consensus and each other, the
+        consensus against the majority, and the lesions by how many readers saw them.
+    """
+    masks = by_scan(reader_masks)
+    frames: tuple[list[pd.DataFrame], ...] = ([], [], [])
+    outlined = scans_with_role(accepted_scans, *OUTLINED_ROLES)
+    for scan_id in tqdm(outlined, desc="rate readers", unit="scan", disable=None):
+        read, merged = _consensus(masks[scan_id], consensus.method)
+        for frame, rate in zip(frames, (rate_readers, rate_consensus, rate_lesions), strict=True):
+            frame.append(rate(read, merged).assign(scan_id=scan_id))
+    readers, quality, lesions = (
+        pd.concat(frame, ignore_index=True).set_index("scan_id").reset_index() for frame in frames
+    )
+    return readers, quality, lesions
+
+
+def segment_organs(
+    accepted_scans: pd.DataFrame, scans: Mapping[str, LazyVolume], organ_segmenter: OrganSegmenter
+) -> dict[str, Recipe]:
+    """Outline the twelve organs on every scan with the catalogued organ segmenter.
+
+    Returns:
+        Recipes by scan id; each makes a uint8 mask of TotalSegmentator's class ids.
+    """
+    return {
+        scan_id: partial(
+            _organ_mask,
+            scan_id,
+            scans[scan_id],
+            organ_segmenter,
+            made_from=organ_segmenter.fingerprint_for(scan_id),
+        )
+        for scan_id in accepted_scans["scan_id"]
+    }
+
+
+def _organ_mask(
+    scan_id: str, scan: LazyVolume, organ_segmenter: OrganSegmenter, made_from: str
+) -> sitk.Image:
+    return organ_segmenter.segment(scan_id, scan())
+
+
+def compose_label_maps(
+    consensus_masks: Mapping[str, LazyVolume], organ_masks: Mapping[str, LazyVolume]
+) -> dict[str, Recipe]:
+    """Lay the consensus over the organs: label maps of thirteen structures.
+
+    Returns:
+        Recipes by scan id, for every scan that has a consensus mask.
+    """
+    return {
+        scan_id: partial(_label_map, organ_masks[scan_id], consensus_mask)
+        for scan_id, consensus_mask in consensus_masks.items()
+    }
+
+
+def _label_map(organ_mask: LazyVolume, consensus_mask: LazyVolume) -> sitk.Image:
+    return compose_label_map(organ_mask(), consensus_mask())
+
+
+def describe_cohort(accepted_scans: pd.DataFrame) -> pd.DataFrame:
+    """The cohort's column of the paper's Table 1, from its scan table."""
+    return table_1(accepted_scans)

@@ -1,0 +1,58 @@
+"""Pseudo-labelling."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from coala_kedro.pipelines.pseudolabel.nodes import (
+    compose_pseudo_label_maps,
+    predict_unlabelled,
+    review_pseudo_labels,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """The teacher's predictions on unlabelled scans to reviewed pseudo-label maps."""
+    return Pipeline(
+        [
+            Node(
+                func=predict_unlabelled,
+                inputs=[
+                    "internal.accepted_scans",
+                    "internal.scans",
+                    "teacher.model",
+                    "params:inference",
+                    "params:compute",
+                ],
+                outputs="predictions",
+                name="predict_unlabelled",
+                tags="gpu",
+            ),
+            Node(
+                func=compose_pseudo_label_maps,
+                inputs=["predictions", "internal.organ_masks", "params:pseudolabelling"],
+                outputs="pseudo_label_maps",
+                name="compose_pseudo_label_maps",
+            ),
+            Node(
+                func=review_pseudo_labels,
+                inputs=[
+                    "predictions",
+                    "pseudo_label_maps",
+                    "teacher.model",
+                    "params:pseudolabelling",
+                ],
+                outputs="pseudo_label_review",
+                name="review_pseudo_labels",
+            ),
+        ],
+        namespace="pseudolabel",
+        inputs={
+            "internal.accepted_scans",
+            "internal.scans",
+            "internal.organ_masks",
+            "teacher.model",
+        },
+        outputs={"pseudo_label_maps", "pseudo_label_review"},
+        parameters={"params:inference", "params:compute", "params:pseudolabelling"},
+    )
