@@ -6,31 +6,53 @@ and, where organs are already outlined, `organs/<scan_id>.nii.gz`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import pandera.pandas as pa
+
+COHORTS = ("internal", "external")
+"""The study's hospitals: teacher and student learn from the first, both are tested."""
 
 TIMEPOINTS = ("pre", "post")
 ROLES = ("manual", "unlabelled", "test")
 OUTLINED_ROLES = ("manual", "test")
 """Roles whose scans readers have outlined."""
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+_NAME = pa.Check.str_matches(
+    r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+    error="must be letters, digits, '_' and '-', the first a letter or a digit",
+)
+_RULES = {
+    "field_uniqueness": "is there more than once: give each scan an id of its own",
+    "not_nullable": "is no value: fill it in",
+}
+
+
+def _is_date(dates: pd.Series) -> pd.Series:
+    parsed = pd.to_datetime(dates, format="%Y-%m-%d", errors="coerce")
+    return dates.str.fullmatch(r"\d{4}-\d{2}-\d{2}") & parsed.notna()
+
+
+def _one_of(values: Sequence[str]) -> pa.Check:
+    return pa.Check.isin(values, error=f"must be one of {', '.join(values)}")
+
+
+def _number(check: pa.Check) -> pa.Column:
+    return pa.Column(float, check, nullable=True, required=False, coerce=True)
+
 
 SCAN_TABLE = pa.DataFrameSchema(
     {
-        "scan_id": pa.Column(str, [pa.Check.str_matches(_NAME)], unique=True),
-        "patient_id": pa.Column(str, pa.Check.str_matches(_NAME)),
-        "timepoint": pa.Column(str, pa.Check.isin(TIMEPOINTS)),
-        "role": pa.Column(str, pa.Check.isin(ROLES)),
-        "acquired_on": pa.Column(str, pa.Check.str_matches(r"^\d{4}-\d{2}-\d{2}$")),
-        "sex": pa.Column(str, pa.Check.isin(["F", "M"]), nullable=True, required=False),
-        "age_years": pa.Column(
-            float, pa.Check.in_range(0, 120), nullable=True, required=False, coerce=True
-        ),
-        "n_crlm": pa.Column(float, pa.Check.ge(0), nullable=True, required=False, coerce=True),
-        "largest_crlm_diameter_mm": pa.Column(
-            float, pa.Check.ge(0), nullable=True, required=False, coerce=True
-        ),
+        "scan_id": pa.Column(str, _NAME, unique=True),
+        "patient_id": pa.Column(str, _NAME),
+        "timepoint": pa.Column(str, _one_of(TIMEPOINTS)),
+        "role": pa.Column(str, _one_of(ROLES)),
+        "acquired_on": pa.Column(str, pa.Check(_is_date, error="must be a date as YYYY-MM-DD")),
+        "sex": pa.Column(str, _one_of(("F", "M")), nullable=True, required=False),
+        "age_years": _number(pa.Check.in_range(0, 120, error="must be from 0 to 120")),
+        "n_crlm": _number(pa.Check.ge(0, error="must be 0 or more")),
+        "largest_crlm_diameter_mm": _number(pa.Check.ge(0, error="must be 0 or more")),
     },
     strict=False,
 )
@@ -55,38 +77,60 @@ def check_scan_table(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
         CohortError: A column is missing, a value is not allowed, or a patient has scans in
             training (`manual`, `unlabelled`) and in `test`. Every fault is named at once.
     """
+    faults = []
     try:
         table = SCAN_TABLE.validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
-        raise CohortError(_explain(error.failure_cases, table, cohort)) from None
-    _refuse_shared_patients(table, cohort)
+        faults = _column_faults(error.failure_cases, table)
+    if {"patient_id", "role", "scan_id"} <= set(table.columns):
+        faults += _shared_patients(table)
+    if faults:
+        raise CohortError(
+            f"The scan table of cohort '{cohort}' cannot be used:\n"
+            + "\n".join(f"- {fault}." for fault in faults)
+        )
     return table.sort_values("scan_id", ignore_index=True)
 
 
-def _explain(failures: pd.DataFrame, table: pd.DataFrame, cohort: str) -> str:
-    lines = [f"The scan table of cohort '{cohort}' cannot be used:"]
-    for failure in failures.itertuples():
-        if failure.check == "column_in_dataframe":
-            lines.append(f"- column '{failure.failure_case}' is missing: add it to scans.csv.")
-            continue
-        where = f"column '{failure.column}'"
-        if pd.notna(failure.index) and "scan_id" in table:
-            where = f"scan '{table.loc[failure.index, 'scan_id']}', {where}"
-        lines.append(f"- {where}: value {failure.failure_case!r} breaks the rule {failure.check}.")
-    lines.append(f"Allowed: timepoint one of {TIMEPOINTS}, role one of {ROLES}, dates YYYY-MM-DD.")
-    return "\n".join(lines)
+def _column_faults(failures: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    faults = []
+    # A check that could not run for a value's type fails for the whole column: said already.
+    told = set(failures.loc[failures["index"].notna(), "column"])
+    for failure in failures.drop_duplicates(["column", "index", "failure_case"]).to_dict("records"):
+        column, row, value = failure["column"], failure["index"], failure["failure_case"]
+        if failure["check"] == "column_in_dataframe":
+            faults.append(f"column '{value}' is missing: add it to scans.csv")
+        elif pd.notna(row):
+            rule = _rule(failure["check"])
+            faults.append(f"{_place(table, row)}, column '{column}': {value!r} {rule}")
+        elif column not in told:
+            faults.append(f"column '{column}': {value!r} {_rule(failure['check'])}")
+    return faults
 
 
-def _refuse_shared_patients(table: pd.DataFrame, cohort: str) -> None:
+def _rule(check: str) -> str:
+    if "dtype" in check:
+        return "is not a number" if "float" in check else "is not text: read the column as str"
+    return _RULES.get(check, check)
+
+
+def _place(table: pd.DataFrame, row: int) -> str:
+    scan_id = table["scan_id"].get(row) if "scan_id" in table else None
+    return f"row {row + 1}" if pd.isna(scan_id) else f"scan '{scan_id}'"
+
+
+def _shared_patients(table: pd.DataFrame) -> list[str]:
     in_test = table["role"] == "test"
-    shared = sorted(set(table.loc[in_test, "patient_id"]) & set(table.loc[~in_test, "patient_id"]))
-    if shared:
-        scans = table.loc[table["patient_id"].isin(shared), ["scan_id", "role"]]
+    shared = set(table.loc[in_test, "patient_id"]) & set(table.loc[~in_test, "patient_id"])
+    faults = []
+    for patient in sorted(shared, key=str):
+        scans = table.loc[table["patient_id"] == patient, ["scan_id", "role"]]
         listed = ", ".join(f"{row.scan_id} ({row.role})" for row in scans.itertuples())
-        raise CohortError(
-            f"Cohort '{cohort}': patients {shared} have scans in training and in test: {listed}. "
-            "Give all scans of a patient the role 'test', or none."
+        faults.append(
+            f"patient '{patient}' has scans in training and in test: {listed}; give all of them "
+            "the role 'test', or none"
         )
+    return faults
 
 
 def scans_with_role(table: pd.DataFrame, *roles: str) -> list[str]:

@@ -54,7 +54,12 @@ def file_fingerprint(path: str | os.PathLike[str]) -> str:
         if path.suffix != ".gz":
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
         file.seek(-min(_GZIP_TRAILER_BYTES, path.stat().st_size), os.SEEK_END)
-        return file.read().hex()
+        trailer = file.read()
+        if any(trailer):
+            return trailer.hex()
+        # bgzip ends every file with an empty member, so the trailer tells nothing.
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _canonical(value: Any) -> Any:
@@ -62,7 +67,7 @@ def _canonical(value: Any) -> Any:
         return value
     if isinstance(getattr(value, "fingerprint", None), str):
         return value.fingerprint
-    if callable(value) and not isinstance(value, type):
+    if callable(value):
         return _canonical_callable(value)
     if isinstance(value, BaseModel):
         return [type(value).__qualname__, value.model_dump(mode="json")]
@@ -77,6 +82,8 @@ def _canonical(value: Any) -> Any:
 
 
 def _canonical_callable(value: Any) -> Any:
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, functools.partial):
         return [_canonical(value.func), _canonical(value.args), _canonical(value.keywords)]
     if inspect.ismethod(value):

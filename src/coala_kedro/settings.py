@@ -1,12 +1,16 @@
 """Kedro's settings."""
 
 import os
+import warnings
 from pathlib import Path
 
 from coala_kedro.hooks import ResultHooks
 from coala_kedro.tracking import TrackingHooks
 
 ROOT = Path(__file__).parents[2]
+
+# Kedro 1.7 calls OmegaConf 2.4 by an older name, once for every resolver.
+warnings.filterwarnings("ignore", message="register_new_resolver")
 
 HOOKS = (TrackingHooks(), ResultHooks())
 

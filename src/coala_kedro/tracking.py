@@ -6,6 +6,7 @@ curves, and logs what the catalog asks for (`metadata: {mlflow: [artifact, metri
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ class TrainingMonitor:
         if not self.uri:
             yield lambda epoch, figures: None
             return
-        from mlflow import MlflowClient  # noqa: PLC0415
+        from mlflow import MlflowClient
 
         client = MlflowClient(self.uri)
         parent = client.get_run(self.parent_run_id)
@@ -72,10 +73,10 @@ class TrainingMonitor:
 
 def monitor(model: str, stage: str, fold: int, settings: dict[str, Any]) -> TrainingMonitor:
     """A monitor that reports to the run of this `kedro run`, if there is one."""
-    import mlflow  # noqa: PLC0415
+    import mlflow
 
     run = mlflow.active_run()
-    flat = pd.json_normalize(settings, sep=".").iloc[0].astype(str)
+    flat = {str(k): str(v) for k, v in pd.json_normalize(settings).iloc[0].items()}
     about = (("model", model), ("stage", stage), ("fold", str(fold)))
     return TrainingMonitor(
         uri=mlflow.get_tracking_uri() if run else "",
@@ -86,9 +87,9 @@ def monitor(model: str, stage: str, fold: int, settings: dict[str, Any]) -> Trai
 
 
 def _log_figures(client: Any, run_id: str, epoch: int, figures: dict[str, float]) -> None:
-    from mlflow.entities import Metric  # noqa: PLC0415
+    from mlflow.entities import Metric
 
-    finite = {name: value for name, value in figures.items() if value == value}
+    finite = {name: value for name, value in figures.items() if math.isfinite(value)}
     metrics = [Metric(name, value, 0, epoch) for name, value in finite.items()]
     client.log_batch(run_id, metrics=metrics)
 
@@ -107,7 +108,7 @@ class TrackingHooks:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log a dataset whose metadata asks for it."""
-        import mlflow  # noqa: PLC0415
+        import mlflow
 
         dataset = self._catalog.get(dataset_name) if self._catalog else None
         wanted = (getattr(dataset, "metadata", None) or {}).get("mlflow", [])

@@ -164,7 +164,21 @@ def create_training_pipeline(model: str, *, pseudo_labels: bool) -> Pipeline:
     if pseudo_labels:
         labelled["pseudo_label_maps"] = "pseudo_label_maps"
         labelled["pseudo_label_review"] = "pseudo_label_review"
-    preparation = Pipeline(
+    return Pipeline(
+        [_preparation(list(labelled)), *(_fold_pipeline(fold) for fold in FOLDS), _collection()],
+        namespace=model,
+        inputs=labelled,
+        parameters={
+            "params:name": f"params:names.{model}",
+            "params:protocol": "params:protocol",
+            "params:compute": "params:compute",
+            **{f"params:folds.{fold}": f"params:folds.{fold}" for fold in FOLDS},
+        },
+    )
+
+
+def _preparation(labelled: list[str]) -> Pipeline:
+    return Pipeline(
         [
             Node(
                 func=assemble_training_set,
@@ -186,30 +200,20 @@ def create_training_pipeline(model: str, *, pseudo_labels: bool) -> Pipeline:
             ),
         ]
     )
-    collection = Pipeline(
+
+
+def _collection() -> Pipeline:
+    stages = ("lowres", "cascade")
+    trained = {f"{fold}_{stage}": f"{fold}.{stage}" for fold in FOLDS for stage in stages}
+    return Pipeline(
         [
             Node(
                 func=collect_model,
-                inputs={
-                    f"{fold}_{stage}": f"{fold}.{stage}"
-                    for fold in FOLDS
-                    for stage in ("lowres", "cascade")
-                },
+                inputs=trained,
                 outputs=["model", "cross_validation"],
                 name="collect_model",
             )
         ]
-    )
-    return Pipeline(
-        [preparation, *(_fold_pipeline(fold) for fold in FOLDS), collection],
-        namespace=model,
-        inputs=labelled,
-        parameters={
-            "params:name": f"params:names.{model}",
-            "params:protocol": "params:protocol",
-            "params:compute": "params:compute",
-            **{f"params:folds.{fold}": f"params:folds.{fold}" for fold in FOLDS},
-        },
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,11 @@ class VolumeFolderDataset(PartitionedDataset):
                 "what is there already is kept."
             )
         keys = complete["volumes"] if complete and not self._raw else self._listed()
+        if missing := [key for key in keys if not self._file(key).is_file()]:
+            raise DatasetError(
+                f"The folder {self._folder} is not complete, {missing} were deleted from it: "
+                "run the step that makes it again; what is there already is kept."
+            )
         return {key: LazyVolume(str(self._file(key).resolve())) for key in sorted(keys)}
 
     def save(self, data: Mapping[str, Volumes | Recipe]) -> None:
@@ -110,16 +115,17 @@ class VolumeFolderDataset(PartitionedDataset):
         """
         asked = {scan: self._fingerprint_of(scan, value) for scan, value in data.items()}
         todo = [scan for scan, mark in asked.items() if not self._stands(scan, mark)]
-        if todo:
+        if todo or self._others(data):
             self._complete_mark.unlink(missing_ok=True)
-            self._marks.mkdir(parents=True, exist_ok=True)
         jobs = (delayed(self._make)(scan, data[scan], asked[scan]) for scan in todo)
         # Threads suffice: SimpleITK and NumPy release the interpreter, networks run elsewhere.
         # `prefer` is a hint, so a Dask backend chosen outside takes over.
-        made = Parallel(n_jobs=self._n_jobs, prefer="threads", return_as="generator_unordered")(jobs)
+        made = Parallel(n_jobs=self._n_jobs, prefer="threads", return_as="generator_unordered")(
+            jobs
+        )
         for _ in tqdm(made, desc=self._title, total=len(todo), unit="scan", disable=None):
             pass
-        self._forget_all_but(set(data))
+        self._forget(self._others(data))
         marks = {scan: self._mark(scan) or {} for scan in data}
         volumes = sorted(key for mark in marks.values() for key in mark["volumes"])
         write_mark(self._complete_mark, {"volumes": volumes})
@@ -130,10 +136,17 @@ class VolumeFolderDataset(PartitionedDataset):
             volumes = value() if callable(value) else value
             named = volumes if isinstance(volumes, Mapping) else {"": volumes}
             keys = [f"{name}/{scan}" if name else scan for name in named]
+            earlier = (self._mark(scan) or {}).get("volumes", [])
+            # Until all are written, these volumes stand for no recipe, the earlier one included.
+            write_mark(
+                self._scan_mark(scan), {"fingerprint": None, "volumes": sorted({*earlier, *keys})}
+            )
             for key, volume in zip(keys, named.values(), strict=True):
                 write_volume(volume, self._file(key))
         except Exception as error:
             raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
+        for key in set(earlier) - set(keys):
+            self._file(key).unlink(missing_ok=True)
         write_mark(self._scan_mark(scan), {"fingerprint": mark, "volumes": keys})
 
     def _fingerprint_of(self, scan: str, value: Volumes | Recipe) -> str | None:
@@ -150,17 +163,25 @@ class VolumeFolderDataset(PartitionedDataset):
             return False
         return all(self._file(key).is_file() for key in made["volumes"])
 
-    def _forget_all_but(self, scans: set[str]) -> None:
-        for path in self._marks.glob("*.json"):
-            if path.stem not in scans:
-                for key in (read_mark(path) or {}).get("volumes", []):
-                    self._file(key).unlink(missing_ok=True)
-                path.unlink()
+    def _others(self, scans: Collection[str]) -> list[str]:
+        """Scans made earlier that are no longer asked for."""
+        made = (path.name.removesuffix(".json") for path in self._marks.glob("*.json"))
+        return [scan for scan in made if scan not in scans]
+
+    def _forget(self, scans: Collection[str]) -> None:
+        for scan in scans:
+            for key in (self._mark(scan) or {}).get("volumes", []):
+                self._file(key).unlink(missing_ok=True)
+            self._scan_mark(scan).unlink()
 
     def _listed(self) -> list[str]:
-        files = self._folder.rglob(f"[!.]*{self._filename_suffix}")
-        names = (file.relative_to(self._folder).as_posix() for file in files)
-        return [name.removesuffix(self._filename_suffix) for name in names]
+        files = self._folder.rglob(f"*{self._filename_suffix}")
+        names = (file.relative_to(self._folder) for file in files)
+        return [
+            name.as_posix().removesuffix(self._filename_suffix)
+            for name in names
+            if not any(part.startswith(".") for part in name.parts)
+        ]
 
     @property
     def _title(self) -> str:
@@ -191,9 +212,18 @@ class VolumeFolderDataset(PartitionedDataset):
 
 
 def by_scan(volumes: Mapping[str, LazyVolume]) -> dict[str, dict[str, LazyVolume]]:
-    """Regroup volumes keyed `<name>/<scan_id>` as `{scan_id: {name: volume}}`."""
+    """Regroup volumes keyed `<name>/<scan_id>` as `{scan_id: {name: volume}}`.
+
+    Raises:
+        DatasetError: A volume lies in no subfolder.
+    """
     grouped: dict[str, dict[str, LazyVolume]] = {}
     for key, volume in sorted(volumes.items()):
-        name, scan = key.rsplit("/", 1)
+        name, _, scan = key.rpartition("/")
+        if not name:
+            raise DatasetError(
+                f"The volume '{key}' lies in no subfolder: move it to <name>/{key}, where the name "
+                "tells whose it is, such as reader_1."
+            )
         grouped.setdefault(scan, {})[name] = volume
     return grouped

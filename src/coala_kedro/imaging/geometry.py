@@ -45,7 +45,7 @@ def _shown(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{round(value, 4):g}" for value in values) + ")"
 
 
-def spacing_zyx_mm(image: sitk.Image) -> tuple[float, ...]:
+def spacing_zyx_mm(image: sitk.Image) -> tuple[float, float, float]:
     """Voxel spacing in mm, in the order of an array's axes: zyx."""
     return tuple(reversed(image.GetSpacing()))
 

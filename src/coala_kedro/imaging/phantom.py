@@ -7,7 +7,8 @@ enhancement follow a portal-venous CT roughly: enough to train on, nothing to me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import SimpleITK as sitk
@@ -57,7 +58,7 @@ class Metastases(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    count: tuple[int, int]
+    count: tuple[Annotated[int, Field(ge=1)], int] = Field(description="From, up to and including.")
     radius_mm: tuple[float, float]
     contrast_hu: tuple[float, float] = Field(description="Darker than the liver by this much.")
     edge_mm: tuple[float, float] = Field(description="Width over which the contrast fades.")
@@ -110,17 +111,19 @@ def draw_patient(seed: int, timepoint: str, metastases: Metastases) -> Patient:
     """Draw a patient; after therapy (`post`) the same metastases are smaller and fainter."""
     rng = np.random.default_rng([seed, 0])
     scale = float(rng.normal(1.0, 0.04))
-    radii = np.sort(rng.uniform(*metastases.radius_mm, rng.integers(*metastases.count) + 1))[::-1]
-    lesions: list[Lesion] = []
-    for radius in radii:
+    count = rng.integers(*metastases.count, endpoint=True)
+    before: list[Lesion] = []
+    after: list[Lesion] = []
+    for radius in np.sort(rng.uniform(*metastases.radius_mm, count))[::-1]:
         spread = radius * rng.uniform(0.85, 1.15, 3)
         contrast, edge = rng.uniform(*metastases.contrast_hu), rng.uniform(*metastases.edge_mm)
         factor = rng.uniform(*metastases.shrinkage)
-        centre = _place(rng, radius, lesions)
-        if timepoint == "post":
-            spread, contrast = spread * factor, contrast * (0.6 + 0.4 * factor)
-        lesions.append(Lesion(centre, spread, contrast, edge))
-    return Patient(seed, scale, tuple(lesions))
+        lesion = Lesion(_place(rng, radius, before), spread, contrast, edge)
+        faded = contrast * (0.6 + 0.4 * factor)
+        before.append(lesion)
+        after.append(replace(lesion, radii_mm=spread * factor, contrast_hu=faded))
+    lesions = after if timepoint == "post" else before
+    return Patient(seed, scale, tuple(sorted(lesions, key=lambda le: -le.diameter_mm)))
 
 
 def _place(rng: np.random.Generator, radius: float, others: list[Lesion]) -> np.ndarray:
@@ -182,7 +185,7 @@ def sample(patient: Patient, scanner: Scanner, noise_seed: int) -> Phantom:
     warped = points + 5.0 * _smooth_field(rng, points, wavelength_mm=110.0)
 
     hu, organs = _draw_body(points), np.zeros(points.shape[1:], np.uint8)
-    ids = {s.name: s.totalsegmentator_id for s in ORGANS}
+    ids = {s.name: s.totalsegmentator_id or 0 for s in ORGANS}
     for name, (ellipsoids, organ_hu) in _ORGANS.items():
         shift, stretch = rng.normal(0, 3.5, 3), rng.normal(1, 0.05, 3)
         for centre, radii in ellipsoids:
@@ -242,10 +245,10 @@ def _depth_mm(points: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.n
 def _smooth_field(rng: np.random.Generator, points: np.ndarray, wavelength_mm: float) -> np.ndarray:
     """A smooth random vector field of unit size, `(3, z, y, x)`, from a few plane waves."""
     field = np.zeros_like(points)
-    for component in field:
+    for axis in range(len(field)):
         for _ in range(6):
             wave = rng.normal(size=3) * 2 * np.pi / wavelength_mm / np.sqrt(3)
-            component += np.sin(np.tensordot(wave, points, 1) + rng.uniform(0, 2 * np.pi))
+            field[axis] += np.sin(np.tensordot(wave, points, 1) + rng.uniform(0, 2 * np.pi))
     return field / np.sqrt(3)
 
 

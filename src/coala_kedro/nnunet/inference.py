@@ -60,8 +60,8 @@ def _predictor(
     model: TrainedModel, folder: Path, inference: Inference, compute: Compute
 ) -> nnUNetPredictor:
     """A stage's predictor; both stages of a model stay in memory from scan to scan."""
-    import torch  # noqa: PLC0415
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: PLC0415
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     predictor = nnUNetPredictor(
         tile_step_size=inference.tile_step_size,
@@ -77,10 +77,10 @@ def _segment(
     predictor: nnUNetPredictor, voxels: np.ndarray, properties: dict, earlier: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Label map and fold votes on the scan's grid (zyx), in the steps of stock nnU-Net."""
-    from nnunetv2.inference.export_prediction import (  # noqa: PLC0415
+    from nnunetv2.inference.export_prediction import (
         convert_predicted_logits_to_segmentation_with_correct_shape as to_label_map,
     )
-    from nnunetv2.utilities.label_handling.label_handling import (  # noqa: PLC0415
+    from nnunetv2.utilities.label_handling.label_handling import (
         convert_labelmap_to_one_hot,
     )
 
@@ -104,15 +104,16 @@ def _segment(
 
 def _ensemble(predictor: nnUNetPredictor, data: np.ndarray) -> tuple[Any, np.ndarray]:
     """Mean logits of the folds as nnU-Net averages them, and each voxel's votes for CRLM."""
-    import torch  # noqa: PLC0415
+    import torch
 
-    tensor, total, votes = torch.from_numpy(data), None, 0
+    tensor, total = torch.from_numpy(data), None
+    votes = torch.zeros(tensor.shape[1:], dtype=torch.uint8)
     network = getattr(predictor.network, "_orig_mod", predictor.network)  # when compiled
     with torch.inference_mode():
         for weights in predictor.list_of_parameters:
             network.load_state_dict(weights)
             logits = predictor.predict_sliding_window_return_logits(tensor).to("cpu")
-            votes = votes + (logits.argmax(0) == CRLM).to(torch.uint8)
+            votes += logits.argmax(0) == CRLM
             total = logits if total is None else total.add_(logits)
         assert total is not None, "a model has at least one fold"
         if len(predictor.list_of_parameters) > 1:
@@ -120,11 +121,9 @@ def _ensemble(predictor: nnUNetPredictor, data: np.ndarray) -> tuple[Any, np.nda
     return total, votes.numpy()
 
 
-def _votes_on_scan(
-    votes: np.ndarray, predictor: nnUNetPredictor, properties: dict
-) -> np.ndarray:
+def _votes_on_scan(votes: np.ndarray, predictor: nnUNetPredictor, properties: dict) -> np.ndarray:
     """Resample the votes as one channel: five label maps would cost five times fourteen."""
-    from acvl_utils.cropping_and_padding.bounding_boxes import (  # noqa: PLC0415
+    from acvl_utils.cropping_and_padding.bounding_boxes import (
         insert_crop_into_image,
     )
 

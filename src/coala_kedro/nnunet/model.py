@@ -73,9 +73,7 @@ def _folds(folder: Path) -> tuple[int, ...]:
 def _check_labels(file: Path) -> None:
     labels = {name: int(value) for name, value in json.loads(file.read_text())["labels"].items()}
     if sorted(labels.values()) != sorted(LABELS.values()):
-        raise ModelError(
-            f"{file} has the labels {labels}; a label map of this study has {LABELS}."
-        )
+        raise ModelError(f"{file} has the labels {labels}; a label map of this study has {LABELS}.")
 
 
 def _digest(path: Path) -> str:

@@ -67,8 +67,8 @@ def describe(training_set: TrainingSet) -> dict:
 
 
 def _prepare(folder: Path, planning: Planning, compute: Compute) -> None:
-    from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet  # noqa: PLC0415
-    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (  # noqa: PLC0415
+    from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
         DatasetFingerprintExtractor,
     )
 
@@ -105,7 +105,7 @@ def _prepare(folder: Path, planning: Planning, compute: Compute) -> None:
 
 def _planner(planning: Planning) -> type[ExperimentPlanner]:
     """nnU-Net's default planner with the network's size set."""
-    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (  # noqa: PLC0415
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
         ExperimentPlanner,
     )
 
@@ -114,7 +114,7 @@ def _planner(planning: Planning) -> type[ExperimentPlanner]:
             super().__init__(*args, **kwargs)
             self.UNet_base_num_features = planning.base_features
             self.UNet_max_features_3d = planning.max_features
-            stages = len(self.UNet_blocks_per_stage_encoder)
+            stages = 14  # as many as nnU-Net gives: more than any network has
             self.UNet_blocks_per_stage_encoder = (planning.convolutions_per_stage,) * stages
             self.UNet_blocks_per_stage_decoder = (planning.convolutions_per_stage,) * (stages - 1)
 
@@ -122,8 +122,8 @@ def _planner(planning: Planning) -> type[ExperimentPlanner]:
         def static_estimate_VRAM_usage(*args: object) -> float:  # noqa: N802
             # nnU-Net sets its threads to the number of augmentation workers here, which torch
             # refuses for 0.
-            import torch  # noqa: PLC0415
-            from nnunetv2.utilities.get_network_from_plans import (  # noqa: PLC0415
+            import torch
+            from nnunetv2.utilities.get_network_from_plans import (
                 get_network_from_plans,
             )
 

@@ -37,8 +37,13 @@ Monitor = Callable[[], AbstractContextManager[Callable[[int, dict[str, float]], 
 class Prepared(Interface):
     """A prepared folder: where it lies and what made it."""
 
-    path: Path
-    fingerprint: str
+    @property
+    def path(self) -> Path:
+        """Absolute path."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the recipe that filled it."""
 
 
 def train_fold(
@@ -69,7 +74,9 @@ def train_fold(
     """
     expected = (DATASET_NAME, model_folder_name(stage), f"fold_{fold}")
     if folder.parts[-3:] != expected:
-        raise ValueError(f"{folder}: the catalog path of this fold must end in {'/'.join(expected)}.")
+        raise ValueError(
+            f"{folder}: the catalog path of this fold must end in {'/'.join(expected)}."
+        )
     in_own_process(
         compute,
         compute.warm,
@@ -95,9 +102,9 @@ def _train(
     compute: Compute,
     monitor: Monitor,
 ) -> None:
-    import torch  # noqa: PLC0415
+    import torch
 
-    from coala_kedro.nnunet.trainer import EpochLogger, FoldTrainer  # noqa: PLC0415
+    from coala_kedro.nnunet.trainer import EpochLogger, FoldTrainer
 
     with (
         nnunet_paths(prepared, results=folder.parents[2]),
@@ -120,7 +127,9 @@ def _train(
             title = f"{folder.parts[-4]} {stage} fold {fold}"
             bar = stack.enter_context(_progress(title, trainer))
             report = stack.enter_context(monitor())
-            trainer.logger.loggers.append(EpochLogger(report, lambda epoch, _: _advance(bar, epoch)))
+            trainer.logger.loggers.append(
+                EpochLogger(report, lambda epoch, _: _advance(bar, epoch))
+            )
             trainer.run_training()
         trainer.perform_actual_validation(save_probabilities=False)
 

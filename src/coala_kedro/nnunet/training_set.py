@@ -74,7 +74,7 @@ def split_by_patient(training_set: TrainingSet, n_folds: int, seed: int) -> list
             f"({len(cases)} scans): outline scans of more patients."
         )
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    sources = [case.source for case in cases]
+    sources: list[str] = [case.source for case in cases]
     if min(map(sources.count, set(sources))) < n_folds:
         sources = ["any"] * len(cases)
     ids = np.array(scan_ids)

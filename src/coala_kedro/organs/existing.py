@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import SimpleITK as sitk
 
 from coala_kedro.fingerprint import file_fingerprint
 from coala_kedro.imaging.files import VolumeError, read_whole_volume

@@ -109,9 +109,9 @@ def _listen(requests: queue.SimpleQueue[str], folder: Path) -> None:
 @functools.cache
 def _totalsegmentator() -> Callable[..., Any]:
     """TotalSegmentator's function, prepared to run offline and in this process alone."""
-    import torch  # noqa: PLC0415
-    from totalsegmentator import nnunet, python_api  # noqa: PLC0415
-    from totalsegmentator.custom_trainers import nnUNetTrainer  # noqa: PLC0415
+    import torch
+    from totalsegmentator import nnunet, python_api
+    from totalsegmentator.custom_trainers import nnUNetTrainer
 
     # It would fetch the models 292 to 295 too, which have none of our organs; those that we need
     # were looked for before, so here nothing is ever fetched (or deleted, as old versions are).
@@ -139,7 +139,7 @@ def _predict_sequentially(
 
 def _device(name: str) -> str:
     """The device as TotalSegmentator names it; it would silently take the CPU for an absent GPU."""
-    import torch  # noqa: PLC0415
+    import torch
 
     gpus = torch.cuda.device_count()
     if name == "auto":

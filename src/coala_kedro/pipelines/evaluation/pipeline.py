@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.evaluation.nodes import (
     collect_scores,
     draw_outlines,
@@ -12,7 +13,6 @@ from coala_kedro.pipelines.evaluation.nodes import (
     score_scans,
     summarise,
 )
-from coala_kedro.pipelines.preprocessing.pipeline import COHORTS
 
 MODELS = ("teacher", "student")
 

@@ -94,9 +94,7 @@ def _scans_of_patient(
     return scans
 
 
-def scan_patients(
-    scan_table: pd.DataFrame, hospital: Hospital
-) -> tuple[dict, dict, dict]:
+def scan_patients(scan_table: pd.DataFrame, hospital: Hospital) -> tuple[dict, dict, dict]:
     """Scan every patient, outline the organs, and let three readers outline the metastases.
 
     Returns:

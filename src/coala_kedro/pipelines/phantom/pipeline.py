@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.phantom.nodes import admit_patients, scan_patients
-from coala_kedro.pipelines.preprocessing.pipeline import COHORTS
 
 
 def create_pipeline() -> Pipeline:

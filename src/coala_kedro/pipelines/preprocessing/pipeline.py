@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.preprocessing.nodes import (
     compare_readers,
     compose_label_maps,
@@ -12,8 +13,6 @@ from coala_kedro.pipelines.preprocessing.nodes import (
     screen_scans,
     segment_organs,
 )
-
-COHORTS = ("internal", "external")
 
 SHARED_PARAMETERS = {"params:screening": "params:screening", "params:consensus": "params:consensus"}
 

@@ -1,0 +1,52 @@
+# make demo   installs and runs the whole study on a synthetic hospital
+# make test   installs and runs every check and test
+# make lint   style, types and the rules of the house
+# make viz    the study as a graph, in the browser
+
+PYTHON ?= python3
+BIN := .venv/bin
+KEDRO := $(BIN)/kedro
+# As many folds at a time as there are cores to hand; the figures do not depend on it.
+WORKERS ?= 2
+
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: demo test lint viz clean
+.DELETE_ON_ERROR:
+
+demo: .venv/installed
+	$(KEDRO) run --env demo --pipelines demo --runner ThreadRunner --runner-params max_workers=$(WORKERS)
+	@echo
+	@echo "Summary and tables  data/08_reporting/summary.csv, table_2.csv, scan_metrics.csv"
+	@echo "Figures             data/08_reporting/figure_3.png, bland_altman.png, dice_by_timepoint.png"
+	@echo "The study's graph   make viz"
+	@echo "Training curves     $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+viz: .venv/installed
+	$(KEDRO) viz run --env demo
+
+clean:
+	rm -rf data/0[1-8]*/* mlflow.db mlartifacts
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+		|| { echo "Python 3.11 or 3.12 is needed: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/pip pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@

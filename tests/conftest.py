@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import configure_project, settings
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def project():
+    configure_project("coala_kedro")
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def conf(project):
+    """Configuration of an environment, resolved as `kedro run --env <name>` does."""
+
+    def load(env):
+        arguments = settings.CONFIG_LOADER_ARGS | {"default_run_env": env}
+        return OmegaConfigLoader(str(project / "conf"), env=env, **arguments)
+
+    return load

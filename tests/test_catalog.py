@@ -1,0 +1,121 @@
+"""Every catalog entry keeps the rules of the house."""
+
+import graphlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from kedro.framework.project import pipelines
+from kedro.io import DataCatalog, MemoryDataset
+
+FOLDERS_OF_LAYER = {
+    "raw": {"raw"},
+    "preprocessed": {"02_intermediate", "03_primary", "08_reporting"},
+    "{model}": {"05_model_input", "06_models", "08_reporting"},
+    "pseudo labels": {"05_model_input", "07_model_output", "08_reporting"},
+    "reporting": {"07_model_output", "08_reporting"},
+}
+WITHOUT_PATH = {"totalsegmentator"}
+CATALOGS = sorted(Path(__file__).parents[1].glob("conf/*/catalog*.yml"))
+
+
+def entries():
+    for path in CATALOGS:
+        text = path.read_text()
+        for name, entry in yaml.safe_load(text).items():
+            if not name.startswith("_"):
+                yield pytest.param(name, entry, text, id=f"{path.parent.name}:{name}")
+
+
+@pytest.mark.parametrize(("name", "entry", "text"), [*entries()])
+class TestEntry:
+    def test_has_a_known_layer(self, name, entry, text):
+        assert entry["metadata"]["kedro-viz"]["layer"] in FOLDERS_OF_LAYER
+
+    def test_says_what_it_is(self, name, entry, text):
+        (line,) = re.findall(rf'^(.*)\n"?{re.escape(name)}"?:$', text, flags=re.MULTILINE)
+        assert line.startswith("# "), "write a comment above the entry"
+
+    def test_lies_under_the_folder_of_its_layer(self, name, entry, text):
+        if entry.get("segmenter") in WITHOUT_PATH:
+            return
+        path = entry.get("path") or entry["filepath"]
+        folders = FOLDERS_OF_LAYER[entry["metadata"]["kedro-viz"]["layer"]]
+        if folders == {"raw"}:
+            assert path.startswith("${_raw}/{cohort}/")
+        else:
+            root, folder, *_ = path.split("/")
+            assert root == "${_data}"
+            assert folder in folders
+
+
+@pytest.fixture(scope="module", params=["base", "demo"])
+def catalog(request, conf):
+    loader = conf(request.param)
+    return DataCatalog.from_config(loader["catalog"])
+
+
+def datasets():
+    return {name for name in pipelines["__default__"].datasets() if not name.startswith("params:")}
+
+
+def test_every_dataset_of_the_study_is_catalogued(catalog):
+    for name in datasets():
+        dataset = catalog.get(name)
+        assert dataset is not None, name
+        assert not isinstance(dataset, MemoryDataset), name
+
+
+def test_the_synthetic_hospital_is_catalogued_in_the_demo(conf):
+    catalog = DataCatalog.from_config(conf("demo")["catalog"])
+    for name in pipelines["phantom"].all_outputs():
+        assert not isinstance(catalog.get(name), MemoryDataset | None), name
+
+
+def test_layers_do_not_cycle(catalog):
+    layer = {name: catalog.get(name).metadata["kedro-viz"]["layer"] for name in datasets()}
+    above = graphlib.TopologicalSorter()
+    for node in pipelines["__default__"].nodes:
+        for output in node.outputs:
+            for name in node.inputs:
+                if not name.startswith("params:") and layer[name] != layer[output]:
+                    above.add(layer[output], layer[name])
+    order = [*above.static_order()]
+    assert order == ["raw", "preprocessed", "teacher", "pseudo labels", "student", "reporting"]
+
+
+def test_pictures_of_patients_stay_where_they_are(conf):
+    entry = conf("base")["catalog"]["figure_3"]
+    assert entry["metadata"]["kedro-viz"]["preview"] is False
+    assert "mlflow" not in entry["metadata"]
+
+
+def test_the_paper_is_the_default(conf):
+    parameters = conf("base")["parameters"]
+    assert parameters["protocol"]["epochs"] == 1000
+    assert parameters["protocol"]["optimiser"]["initial_learning_rate"] == 0.05
+    assert parameters["consensus"]["method"] == "staple"
+    assert len(parameters["folds"]) == 5
+
+
+def test_base_leaves_all_else_to_nnunet(conf):
+    """Our documented numbers against nnU-Net's own source."""
+    import inspect
+
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    protocol = conf("base")["parameters"]["protocol"]
+    source = inspect.getsource(nnUNetTrainer.__init__)
+    own = {
+        name: float(value)
+        for name, value in re.findall(r"self\.(\w+) = ([\d.e-]+)$", source, flags=re.MULTILINE)
+    }
+    assert protocol["iterations_per_epoch"] == own["num_iterations_per_epoch"]
+    assert protocol["validation_iterations_per_epoch"] == own["num_val_iterations_per_epoch"]
+    assert protocol["foreground_oversampling"] == own["oversample_foreground_percent"]
+    assert protocol["optimiser"]["weight_decay"] == own["weight_decay"]
+    assert protocol["checkpoint_every_epochs"] == own["save_every"]
+    assert f"momentum={protocol['optimiser']['momentum']}" in inspect.getsource(
+        nnUNetTrainer.configure_optimizers
+    )
