@@ -1,6 +1,7 @@
-"""Kedro datasets of the study: volumes, folders of volumes, folders that a tool fills, models."""
+"""Kedro datasets of the study: volumes, folders of volumes, folders that a tool fills, models, tables."""
 
 from coala_kedro.datasets.made_folder import MadeFolder, MadeFolderDataset
+from coala_kedro.datasets.scan_table import ScanTableDataset
 from coala_kedro.datasets.trained_model import TrainedModelDataset
 from coala_kedro.datasets.volume import LazyVolume, VolumeDataset
 from coala_kedro.datasets.volume_folder import VolumeFolderDataset
@@ -9,6 +10,7 @@ __all__ = [
     "LazyVolume",
     "MadeFolder",
     "MadeFolderDataset",
+    "ScanTableDataset",
     "TrainedModelDataset",
     "VolumeDataset",
     "VolumeFolderDataset",

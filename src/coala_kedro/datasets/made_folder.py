@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
     def _set_aside(self) -> None:
         shelf = self._path.parent / _SUPERSEDED
         shelf.mkdir(exist_ok=True)
-        place = shelf / f"{self._path.name}-{time.strftime('%Y%m%dT%H%M%S')}"
+        place = shelf / f"{self._path.name}-{datetime.now():%Y%m%dT%H%M%S.%f}"
         self._path.rename(place)
         logger.warning("%s was made from other inputs: set aside as %s.", self._title, place)
 

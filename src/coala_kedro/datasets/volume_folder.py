@@ -117,6 +117,7 @@ class VolumeFolderDataset(PartitionedDataset):
         todo = [scan for scan, mark in asked.items() if not self._stands(scan, mark)]
         if todo or self._others(data):
             self._complete_mark.unlink(missing_ok=True)
+            self._marks.mkdir(parents=True, exist_ok=True)
         jobs = (delayed(self._make)(scan, data[scan], asked[scan]) for scan in todo)
         # Threads suffice: SimpleITK and NumPy release the interpreter, networks run elsewhere.
         # `prefer` is a hint, so a Dask backend chosen outside takes over.

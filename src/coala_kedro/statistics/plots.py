@@ -23,6 +23,8 @@ MARKERS = ("o", "s", "^", "D")
 _THERAPY = {"pre": "before therapy", "post": "after therapy"}
 _BOX_WIDTH = 0.32
 _DPI = 200
+_WIDE = 20
+"""Volumes that differ by more than this factor are drawn on a logarithmic axis."""
 
 
 def bland_altman_figure(scan_metrics: pd.DataFrame) -> Figure:
@@ -33,8 +35,8 @@ def bland_altman_figure(scan_metrics: pd.DataFrame) -> Figure:
 
     Returns:
         A panel per cohort with its own axes: a dot per scan and model, a full line at the bias,
-        broken lines at bias ± 1.96 SD. Volumes are on a logarithmic axis (linear below 1 mL, so
-        that a scan without lesions has its place).
+        broken lines at bias ± 1.96 SD. Volumes that differ widely are on a logarithmic axis
+        (linear below 1 mL, so that a scan without lesions has its place).
     """
     cohorts, models = _order(scan_metrics)
     figure, panels = _panels(len(cohorts))
@@ -44,8 +46,11 @@ def bland_altman_figure(scan_metrics: pd.DataFrame) -> Figure:
             scans = _scans_of(scan_metrics, cohort, model)
             if len(scans):
                 _draw_bland_altman(panel, scans, model, position)
-        panel.set_xscale("symlog", linthresh=1, subs=range(2, 10))
-        panel.set_xlim(left=0)
+        least, most = panel.dataLim.intervalx
+        if most > _WIDE * least:
+            panel.set_xscale("symlog", linthresh=1, subs=range(2, 10))
+        # Only empty scans need the place of 0 mL, far to the left of every other.
+        panel.set_xlim(left=0 if least < 1 else least / 1.5)
         panel.xaxis.set_major_formatter("{x:g}")
         panel.set_title(cohort)
         panel.set_xlabel("Mean of model and consensus (mL)")

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+from kedro.io import DataCatalog, DatasetError
+
+from coala_kedro.anatomy import LABELS
+from coala_kedro.datasets import TrainedModelDataset
+from coala_kedro.nnunet.model import open_model
+
+LOWRES = "nnUNetTrainer__nnUNetPlans__3d_lowres"
+CASCADE = "nnUNetTrainer__nnUNetPlans__3d_cascade_fullres"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A stock cascade of two folds, as nnU-Net leaves it."""
+    for stage in (LOWRES, CASCADE):
+        for fold in (0, 1):
+            checkpoint = tmp_path / stage / f"fold_{fold}" / "checkpoint_final.pth"
+            checkpoint.parent.mkdir(parents=True)
+            checkpoint.write_text(f"{stage} {fold}")
+        (tmp_path / stage / "plans.json").write_text("{}")
+        (tmp_path / stage / "dataset.json").write_text(json.dumps({"labels": LABELS}))
+    return tmp_path
+
+
+@pytest.fixture
+def dataset(folder):
+    return TrainedModelDataset(path=str(folder))
+
+
+def test_a_model_trained_elsewhere_is_opened_without_a_card(dataset, folder):
+    model = dataset.load()
+    assert model.folds == (0, 1)
+    assert model.path == folder
+    assert model.stage_folder("cascade") == folder / CASCADE
+
+
+def test_a_model_without_a_card_is_told_by_its_files(dataset, folder):
+    before = dataset.load().fingerprint
+    assert dataset.load().fingerprint == before
+    (folder / CASCADE / "fold_1" / "checkpoint_final.pth").write_text("other weights")
+    assert dataset.load().fingerprint != before
+
+
+def test_saving_writes_the_card_and_the_model_is_known_by_it(dataset, folder):
+    assert not dataset.exists()
+    dataset.save(open_model(folder, "what trained it"))
+    assert dataset.exists()
+    assert dataset.load() == open_model(folder, "what trained it")
+    card = json.loads((folder / "model.json").read_text())
+    assert card == {"fingerprint": "what trained it", "folds": [0, 1]}
+
+
+def test_a_model_of_another_folder_is_not_saved(dataset, folder, tmp_path):
+    model = open_model(folder, "mark")
+    elsewhere = TrainedModelDataset(path=str(tmp_path / "elsewhere"))
+    with pytest.raises(DatasetError, match=f"trained in {folder}, and the catalog entry says .*else"):
+        elsewhere.save(model)
+    assert not elsewhere.exists()
+
+
+def test_a_model_without_a_stage_is_refused(dataset, folder):
+    (folder / CASCADE / "plans.json").unlink()
+    with pytest.raises(DatasetError, match=f"no trained model in .*{CASCADE}: it needs plans.json"):
+        dataset.load()
+
+
+def test_stages_of_different_folds_are_refused(dataset, folder):
+    (folder / CASCADE / "fold_1" / "checkpoint_final.pth").unlink()
+    with pytest.raises(DatasetError, match=r"folds \(0, 1\) of lowres and \(0,\) of cascade"):
+        dataset.load()
+
+
+def test_a_model_of_other_labels_is_refused(dataset, folder):
+    (folder / LOWRES / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "x": 1}}))
+    with pytest.raises(DatasetError, match=r"has the labels \{'background': 0, 'x': 1\}; a label map"):
+        dataset.load()
+
+
+def test_a_catalog_makes_it_from_a_factory_pattern(folder):
+    catalog = DataCatalog.from_config(
+        {
+            "{model}.model": {
+                "type": "coala_kedro.datasets.TrainedModelDataset",
+                "path": f"{folder.parent}/{{model}}",
+            }
+        }
+    )
+    assert catalog.load(f"{folder.name}.model").folds == (0, 1)

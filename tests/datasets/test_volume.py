@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from kedro.io import DatasetError
+
+from coala_kedro.datasets import LazyVolume, VolumeDataset
+from coala_kedro.datasets import volume as volume_module
+from coala_kedro.imaging.files import VolumeError
+
+
+@pytest.fixture
+def scan():
+    image = sitk.GetImageFromArray(np.arange(2400, dtype=np.int16).reshape(10, 12, 20) - 1024)
+    image.SetSpacing([0.5, 0.75, 5.0])
+    image.SetOrigin([-250.0, 10.0, 30.0])
+    return image
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_a_volume_comes_back_with_its_voxels_and_grid(tmp_path, scan, suffix):
+    dataset = VolumeDataset(filepath=str(tmp_path / "new" / f"scan{suffix}"))
+    assert not dataset.exists()
+    dataset.save(scan)
+    assert dataset.exists()
+    loaded = dataset.load()
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(loaded), sitk.GetArrayFromImage(scan))
+    assert loaded.GetSpacing() == scan.GetSpacing()
+    assert loaded.GetOrigin() == scan.GetOrigin()
+
+
+def test_a_volume_is_compressed(tmp_path, scan):
+    VolumeDataset(filepath=str(tmp_path / "scan.mha")).save(sitk.Image(200, 200, 20, scan.GetPixelID()))
+    assert (tmp_path / "scan.mha").stat().st_size < 200 * 200 * 20
+
+
+def test_a_write_that_fails_leaves_the_earlier_volume_and_nothing_else(tmp_path, scan, monkeypatch):
+    dataset = VolumeDataset(filepath=str(tmp_path / "scan.nii.gz"))
+    dataset.save(scan)
+    before = (tmp_path / "scan.nii.gz").read_bytes()
+
+    def disk_full(image, path, **options):
+        with open(path, "wb") as file:
+            file.write(before[:100])
+        raise RuntimeError("No space left on device")
+
+    monkeypatch.setattr(volume_module.sitk, "WriteImage", disk_full)
+    with pytest.raises(DatasetError, match=r"scan\.nii\.gz cannot be written: No space left"):
+        dataset.save(scan + 1)
+    assert (tmp_path / "scan.nii.gz").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.nii.gz"]
+
+
+def test_a_lazy_volume_reads_when_called(tmp_path, scan):
+    path = tmp_path / "scan.nii.gz"
+    volume = LazyVolume(str(path))
+    with pytest.raises(VolumeError, match=r"scan\.nii\.gz cannot be read"):
+        volume()
+    sitk.WriteImage(scan, str(path))
+    for image in (volume(), volume.whole()):
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(scan))
+
+
+def test_a_truncated_file_is_noticed_by_whole(tmp_path, scan):
+    path = tmp_path / "scan.nii.gz"
+    sitk.WriteImage(scan, str(path))
+    truncate(path)
+    with pytest.raises(VolumeError, match=r"scan\.nii\.gz is truncated or damaged"):
+        LazyVolume(str(path)).whole()
+
+
+def test_a_changed_byte_is_noticed_by_whole(tmp_path, scan):
+    path = tmp_path / "scan.nii.gz"
+    sitk.WriteImage(scan, str(path))
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1  # of the CRC-32
+    path.write_bytes(content)
+    with pytest.raises(VolumeError, match="truncated or damaged"):
+        LazyVolume(str(path)).whole()
+
+
+def test_a_file_that_is_no_volume_is_named(tmp_path):
+    path = tmp_path / "scan.nii"
+    path.write_text("not a volume")
+    with pytest.raises(VolumeError, match=r"scan\.nii cannot be read"):
+        LazyVolume(str(path)).whole()
+    path = path.rename(tmp_path / "scan.nii.gz")
+    with pytest.raises(VolumeError, match=r"scan\.nii\.gz is truncated or damaged"):
+        LazyVolume(str(path)).whole()
+
+
+def test_the_fingerprint_is_the_contents(tmp_path, scan):
+    paths = [tmp_path / name for name in ("one.nii.gz", "copy.nii.gz", "other.nii.gz")]
+    for path, image in zip(paths, (scan, scan, scan + 1), strict=True):
+        sitk.WriteImage(image, str(path))
+    one, copy, other = (LazyVolume(str(path)).fingerprint for path in paths)
+    assert one == copy
+    assert one != other

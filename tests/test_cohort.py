@@ -1,0 +1,174 @@
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, DatasetError
+from kedro.config import OmegaConfigLoader
+from pathlib import Path
+
+from coala_kedro.cohort import CohortError, check_scan_table, scans_with_role
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame(
+        {
+            "scan_id": ["c_pre", "a_pre", "a_post", "b_pre"],
+            "patient_id": ["c", "a", "a", "b"],
+            "timepoint": ["pre", "pre", "post", "pre"],
+            "role": ["unlabelled", "manual", "manual", "test"],
+            "acquired_on": ["2019-12-31", "2020-02-29", "2020-05-01", "2021-01-01"],
+            "age_years": [60, 61, 61, None],
+            "sex": ["F", "M", "M", None],
+        }
+    )
+
+
+def faults_of(table):
+    with pytest.raises(CohortError) as raised:
+        check_scan_table(table, "internal")
+    title, *faults = str(raised.value).splitlines()
+    assert title == "The scan table of cohort 'internal' cannot be used:"
+    return faults
+
+
+def test_a_table_is_sorted_by_scan_and_its_other_columns_are_kept(table):
+    checked = check_scan_table(table.assign(ward="B4"), "internal")
+    assert list(checked["scan_id"]) == ["a_post", "a_pre", "b_pre", "c_pre"]
+    assert list(checked.index) == [0, 1, 2, 3]
+    assert list(checked["patient_id"]) == ["a", "a", "b", "c"]
+    assert set(checked["ward"]) == {"B4"}
+
+
+def test_optional_columns_may_be_absent(table):
+    assert len(check_scan_table(table.drop(columns=["sex", "age_years"]), "internal")) == 4
+
+
+@pytest.mark.parametrize("column", ["scan_id", "patient_id", "timepoint", "role", "acquired_on"])
+def test_a_missing_column_is_named(table, column):
+    assert faults_of(table.drop(columns=column)) == [
+        f"- column '{column}' is missing: add it to scans.csv."
+    ]
+
+
+NOT_A_DATE = "must be a date as YYYY-MM-DD"
+NO_NAME = "must be letters, digits, '_' and '-', the first a letter or a digit"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("timepoint", "after", "must be one of pre, post"),
+        ("role", "train", "must be one of manual, unlabelled, test"),
+        ("acquired_on", "29/02/2020", NOT_A_DATE),
+        ("acquired_on", "2020-2-9", NOT_A_DATE),
+        ("acquired_on", "2021-02-29", NOT_A_DATE),
+        ("acquired_on", "2020-02-29 10:15", NOT_A_DATE),
+        ("patient_id", "a/../b", NO_NAME),
+        ("patient_id", "", NO_NAME),
+        ("sex", "female", "must be one of F, M"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_its_scan_and_the_rule(
+    table, column, value, rule
+):
+    table.loc[1, column] = value
+    assert faults_of(table) == [f"- scan 'a_pre', column '{column}': {value!r} {rule}."]
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"), [("sixty", "is not a number"), (600, "must be from 0 to 120")]
+)
+def test_an_age_that_cannot_be_is_named(table, value, rule):
+    table["age_years"] = table["age_years"].astype(object)
+    table.loc[1, "age_years"] = value
+    (fault,) = faults_of(table)
+    assert fault.startswith("- scan 'a_pre', column 'age_years': ")
+    assert fault.endswith(f"{rule}.")
+
+
+def test_an_empty_cell_is_named(table):
+    table.loc[1, "role"] = None
+    (fault,) = faults_of(table)
+    assert fault.startswith("- scan 'a_pre', column 'role': ")
+    assert fault.endswith("is no value: fill it in.")
+
+
+def test_a_row_without_a_scan_is_named_by_its_number(table):
+    table.loc[2, "scan_id"] = None
+    (fault,) = faults_of(table)
+    assert fault.startswith("- row 3, column 'scan_id': ")
+
+
+def test_a_scan_that_is_there_twice_is_named(table):
+    table.loc[2, "scan_id"] = "a_pre"
+    assert set(faults_of(table)) == {
+        "- scan 'a_pre', column 'scan_id': 'a_pre' is there more than once: give each scan an id "
+        "of its own."
+    }
+
+
+@pytest.mark.parametrize("role", ["manual", "unlabelled"])
+def test_a_patient_in_training_and_in_test_is_named_with_the_scans(table, role):
+    table.loc[1, "role"] = role
+    table.loc[2, "role"] = "test"
+    assert faults_of(table) == [
+        f"- patient 'a' has scans in training and in test: a_pre ({role}), a_post (test); give "
+        "all of them the role 'test', or none."
+    ]
+
+
+def test_a_patient_may_be_outlined_at_one_timepoint_and_unlabelled_at_the_other(table):
+    table.loc[2, "role"] = "unlabelled"
+    assert len(check_scan_table(table, "internal")) == 4
+
+
+def test_ids_read_as_numbers_are_named(table):
+    table["patient_id"] = [1, 2, 2, 3]
+    faults = faults_of(table)
+    assert len(faults) == 4
+    assert faults[1] == (
+        "- scan 'a_pre', column 'patient_id': 2 is not text: read the column as str."
+    )
+
+
+def test_several_faults_are_told_at_once(table):
+    table.loc[0, "timepoint"] = "during"
+    table.loc[1, "acquired_on"] = "1 May"
+    table.loc[2, "role"] = "test"
+    faults = "\n".join(faults_of(table.drop(columns="sex").assign(sex="x")))
+    for part in ("'c_pre', column 'timepoint'", "'a_pre', column 'acquired_on'", "patient 'a'"):
+        assert faults.count(part) == 1
+    assert faults.count("column 'sex': 'x' must be one of F, M") == 4
+
+
+def test_scans_of_roles_come_in_the_tables_order(table):
+    assert scans_with_role(table, "manual", "unlabelled") == ["c_pre", "a_pre", "a_post"]
+    assert scans_with_role(table, "test") == ["b_pre"]
+    assert scans_with_role(table) == []
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    loader = OmegaConfigLoader(
+        str(CONF),
+        base_env="base",
+        default_run_env="base",
+        runtime_params={"raw": str(tmp_path / "raw"), "data": str(tmp_path / "data")},
+    )
+    return DataCatalog.from_config(loader["catalog"])
+
+
+@pytest.mark.parametrize("entry", ["internal.scan_table", "internal.accepted_scans"])
+def test_ids_that_look_like_numbers_survive_the_catalog(catalog, table, entry):
+    table["scan_id"] = ["0012", "1e5", "007", "0"]
+    table["patient_id"] = ["012", "7", "7", "0x1"]
+    catalog.save(entry, check_scan_table(table, "internal"))
+    loaded = check_scan_table(catalog.load(entry), "internal")
+    assert list(loaded["scan_id"]) == ["0", "0012", "007", "1e5"]
+    assert list(loaded["patient_id"]) == ["0x1", "012", "7", "7"]
+
+
+def test_a_missing_table_is_named_by_its_path(catalog, tmp_path):
+    with pytest.raises(DatasetError, match=f"No such file.*{tmp_path}/raw/external/scans.csv"):
+        catalog.load("external.scan_table")
