@@ -30,7 +30,9 @@ class ScanTableDataset(CSVDataset):
 
     DEFAULT_LOAD_ARGS: dict[str, Any] = {  # noqa: RUF012
         "dtype": {
-            name: str for name, column in SCAN_TABLE.columns.items() if str(column.dtype) == "str"
+            name: str
+            for name, column in SCAN_TABLE.columns.items()
+            if str(column.dtype).startswith("str")
         }
     }
     DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": False}  # noqa: RUF012
