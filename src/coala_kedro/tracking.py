@@ -1,7 +1,7 @@
 """MLflow: the only module that imports it.
 
 kedro-mlflow opens one run per `kedro run`. This module adds a child run per training with live
-curves, and logs what the catalog asks for (`metadata: {mlflow: [artifact, metrics]}`).
+curves, and logs what the catalog asks for (`metadata: {mlflow: [artifact, metrics, plans]}`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 Report = Callable[[int, dict[str, float]], None]
 
 _MAX_PARAMETER_LENGTH = 500
+_PLANS_FILE = "nnUNetPlans.json"
 
 
 @dataclass(frozen=True)
@@ -99,25 +100,47 @@ class TrackingHooks:
 
     def __init__(self) -> None:
         self._catalog: DataCatalog | None = None
+        self._run_id = ""
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, catalog: DataCatalog) -> None:
+        """Remember the catalog, which says what is logged, and kedro-mlflow's run."""
+        import mlflow
+
+        self._catalog = catalog
+        run = mlflow.active_run()
+        self._run_id = run.info.run_id if run else ""
 
     @hook_impl
-    def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Remember the catalog: it says what is logged."""
-        self._catalog = catalog
+    def on_pipeline_error(self) -> None:
+        """Mark trainings whose process was killed as failed: they could not say so themselves."""
+        if not self._run_id:
+            return
+        from mlflow import MlflowClient
+
+        client = MlflowClient()
+        experiment = client.get_run(self._run_id).info.experiment_id
+        below = f"tags.mlflow.parentRunId = '{self._run_id}' and attributes.status = 'RUNNING'"
+        for child in client.search_runs([experiment], below):
+            client.set_terminated(child.info.run_id, "FAILED")
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log a dataset whose metadata asks for it."""
         import mlflow
 
-        dataset = self._catalog.get(dataset_name) if self._catalog else None
-        wanted = (getattr(dataset, "metadata", None) or {}).get("mlflow", [])
-        if not wanted or mlflow.active_run() is None:
+        if self._catalog is None or mlflow.active_run() is None:
             return
+        dataset: Any = self._catalog.get(dataset_name)
+        wanted = (getattr(dataset, "metadata", None) or {}).get("mlflow", [])
         if "artifact" in wanted:
             mlflow.log_artifact(str(dataset._filepath))
         if "metrics" in wanted:
             mlflow.log_metrics(summary_metrics(data))
+        if "plans" in wanted:
+            model, _ = dataset_name.split(".", maxsplit=1)
+            for plans in dataset.load().path.rglob(_PLANS_FILE):
+                mlflow.log_artifact(str(plans), artifact_path=model)
 
 
 def summary_metrics(summary: pd.DataFrame) -> dict[str, float]:

@@ -44,9 +44,11 @@ class ScanTableDataset(CSVDataset):
             DatasetError: There is no table, or it is no CSV.
         """
         if not self.exists():
+            needed = [name for name, column in SCAN_TABLE.columns.items() if column.required]
             raise DatasetError(
-                f"There is no scan table {self._filepath}: write one (a row a scan, columns "
-                f"{', '.join(name for name, c in SCAN_TABLE.columns.items() if c.required)}), or "
-                "point --params raw=<folder> or the catalog entry at the folder that has it."
+                f"There is no scan table {self._filepath}. A hospital's is a row a scan with the "
+                f"columns {', '.join(needed)}: write it, or point --params raw=<folder> or the "
+                "catalog entry at the folder that has it. The study's own is made by "
+                "`kedro run --pipelines preprocessing`."
             )
         return super().load()

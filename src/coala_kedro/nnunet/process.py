@@ -23,6 +23,9 @@ Result = TypeVar("Result")
 
 _SPAWN = multiprocessing.get_context("spawn")
 
+# Threads that ask at the same time must not make two of what a machine has once.
+_CACHES = threading.Lock()
+
 
 class NnunetProcessError(RuntimeError):
     """A process of nnU-Net died: killed, out of memory, or crashed."""
@@ -30,6 +33,8 @@ class NnunetProcessError(RuntimeError):
 
 def in_own_process(compute: Compute, warm: bool, work: Callable[..., Result], *args: Any) -> Result:
     """Run `work(*args)` in a process of nnU-Net's own and wait for it.
+
+    At most `compute.processes` work at a time; callers in other threads wait for their turn.
 
     Args:
         compute: The machine.
@@ -41,26 +46,37 @@ def in_own_process(compute: Compute, warm: bool, work: Callable[..., Result], *a
         NnunetProcessError: The process died; what it wrote so far is kept.
         Exception: Whatever `work` raised.
     """
+    with _CACHES:
+        slots = _slots(compute)
     try:
-        if warm:
-            return _warm_pool(compute).submit(work, *args).result()
-        with _pool(compute, 1) as pool:
-            return pool.submit(work, *args).result()
+        with slots:
+            if warm:
+                with _CACHES:
+                    pool = _warm_pool(compute)
+                return pool.submit(work, *args).result()
+            with _pool(compute, 1) as pool:
+                return pool.submit(work, *args).result()
     except BrokenProcessPool:
-        _warm_pool.cache_clear()
+        if warm:
+            _warm_pool.cache_clear()
         raise NnunetProcessError(
             "A process of nnU-Net was killed or ran out of memory. What it had finished is kept: "
             "free memory, then run the same command again."
         ) from None
 
 
-def _pool(compute: Compute, workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, _SPAWN, initializer=_start, initargs=(compute,))
+@functools.cache
+def _slots(compute: Compute) -> threading.Semaphore:
+    return threading.Semaphore(compute.processes)
 
 
 @functools.cache
 def _warm_pool(compute: Compute) -> ProcessPoolExecutor:
     return _pool(compute, compute.processes)
+
+
+def _pool(compute: Compute, workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, _SPAWN, initializer=_start, initargs=(compute,))
 
 
 def _start(compute: Compute) -> None:
