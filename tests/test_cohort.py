@@ -1,10 +1,12 @@
-import pandas as pd
-import pytest
-from kedro.io import DataCatalog, DatasetError
-from kedro.config import OmegaConfigLoader
 from pathlib import Path
 
+import pandas as pd
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog, DatasetError
+
 from coala_kedro.cohort import CohortError, check_scan_table, scans_with_role
+from coala_kedro.datasets import ScanTableDataset
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -169,6 +171,16 @@ def test_ids_that_look_like_numbers_survive_the_catalog(catalog, table, entry):
     assert list(loaded["patient_id"]) == ["0x1", "012", "7", "7"]
 
 
-def test_a_missing_table_is_named_by_its_path(catalog, tmp_path):
-    with pytest.raises(DatasetError, match=f"No such file.*{tmp_path}/raw/external/scans.csv"):
+def test_an_absent_table_is_named_with_what_to_do(catalog, tmp_path):
+    path = f"{tmp_path}/raw/external/scans.csv"
+    with pytest.raises(
+        DatasetError, match=f"no scan table {path}.* columns scan_id, .* catalog entry"
+    ):
         catalog.load("external.scan_table")
+
+
+def test_a_hospitals_table_may_have_another_separator(tmp_path, table):
+    table["patient_id"] = ["012", "7", "7", "3"]
+    table.to_csv(tmp_path / "scans.csv", sep=";", index=False)
+    dataset = ScanTableDataset(filepath=str(tmp_path / "scans.csv"), load_args={"sep": ";"})
+    assert set(check_scan_table(dataset.load(), "internal")["patient_id"]) == {"012", "7", "3"}

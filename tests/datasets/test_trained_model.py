@@ -55,7 +55,9 @@ def test_saving_writes_the_card_and_the_model_is_known_by_it(dataset, folder):
 def test_a_model_of_another_folder_is_not_saved(dataset, folder, tmp_path):
     model = open_model(folder, "mark")
     elsewhere = TrainedModelDataset(path=str(tmp_path / "elsewhere"))
-    with pytest.raises(DatasetError, match=f"trained in {folder}, and the catalog entry says .*else"):
+    with pytest.raises(
+        DatasetError, match=f"trained in {folder}, and the catalog entry says .*else"
+    ):
         elsewhere.save(model)
     assert not elsewhere.exists()
 
@@ -74,7 +76,9 @@ def test_stages_of_different_folds_are_refused(dataset, folder):
 
 def test_a_model_of_other_labels_is_refused(dataset, folder):
     (folder / LOWRES / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "x": 1}}))
-    with pytest.raises(DatasetError, match=r"has the labels \{'background': 0, 'x': 1\}; a label map"):
+    with pytest.raises(
+        DatasetError, match=r"has the labels \{'background': 0, 'x': 1\}; a label map"
+    ):
         dataset.load()
 
 

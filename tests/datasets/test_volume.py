@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -33,7 +35,9 @@ def test_a_volume_comes_back_with_its_voxels_and_grid(tmp_path, scan, suffix):
 
 
 def test_a_volume_is_compressed(tmp_path, scan):
-    VolumeDataset(filepath=str(tmp_path / "scan.mha")).save(sitk.Image(200, 200, 20, scan.GetPixelID()))
+    VolumeDataset(filepath=str(tmp_path / "scan.mha")).save(
+        sitk.Image(200, 200, 20, scan.GetPixelID())
+    )
     assert (tmp_path / "scan.mha").stat().st_size < 200 * 200 * 20
 
 
@@ -64,11 +68,30 @@ def test_a_lazy_volume_reads_when_called(tmp_path, scan):
         np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(scan))
 
 
-def test_a_truncated_file_is_noticed_by_whole(tmp_path, scan):
-    path = tmp_path / "scan.nii.gz"
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
+def test_a_truncated_file_is_noticed_by_whole(tmp_path, scan, suffix):
+    path = tmp_path / f"scan{suffix}"
     sitk.WriteImage(scan, str(path))
     truncate(path)
-    with pytest.raises(VolumeError, match=r"scan\.nii\.gz is truncated or damaged"):
+    with pytest.raises(VolumeError, match=rf"scan\{suffix} is truncated or damaged"):
+        LazyVolume(str(path)).whole()
+
+
+def test_an_export_that_stopped_before_it_was_compressed_is_noticed_by_whole(tmp_path, scan):
+    path = tmp_path / "scan.nii.gz"
+    sitk.WriteImage(scan, str(path))
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-2]))
+    with pytest.raises(VolumeError, match=r"truncated or damaged \(5150 of 5152 bytes\)"):
+        LazyVolume(str(path)).whole()
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
+def test_nan_that_simpleitk_would_read_as_zero_is_noticed_by_whole(tmp_path, suffix):
+    voxels = np.zeros((2, 3, 4), np.float32)
+    voxels[0, 0, :2] = np.nan, np.inf
+    path = tmp_path / f"scan{suffix}"
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(path))
+    with pytest.raises(VolumeError, match="holds 2 voxels that are NaN or infinite"):
         LazyVolume(str(path)).whole()
 
 

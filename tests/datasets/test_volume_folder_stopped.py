@@ -130,6 +130,17 @@ def test_a_folder_of_the_raw_layout_is_refused_too_when_killed(folder):
         dataset.load()
 
 
+def test_a_raw_folder_whose_very_first_scan_failed_is_refused_too(folder):
+    folder.mkdir(parents=True)
+    sitk.WriteImage(volume_of(1), str(folder / "by_hand.nii.gz"))
+    dataset = VolumeFolderDataset(path=str(folder), raw=True)
+    with pytest.raises(DatasetError, match="scan 'scan_0': two readers differ"):
+        dataset.save({"scan_0": fail})
+    assert not dataset.exists()
+    with pytest.raises(DatasetError, match="is not complete"):
+        dataset.load()
+
+
 def test_a_complete_folder_that_is_killed_while_it_is_remade_is_incomplete(folder):
     dataset = VolumeFolderDataset(path=str(folder))
     dataset.save(recipes(Calls(), value=2))

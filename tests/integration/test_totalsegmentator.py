@@ -200,7 +200,7 @@ def test_absent_gpu_is_not_replaced_by_the_cpu(surroundings, weights):
 
 def test_download_commands_bring_the_models():
     # Not at the top: this imports torch and much else.
-    from totalsegmentator.bin.totalseg_download_weights import TASK_TO_ID  # noqa: PLC0415
+    from totalsegmentator.bin.totalseg_download_weights import TASK_TO_ID
 
     for model, task in DOWNLOAD_TASKS.items():
         assert model in TASK_TO_ID[task]

@@ -1,4 +1,4 @@
-"""Kedro datasets of the study: volumes, folders of volumes, folders that a tool fills, models, tables."""
+"""Kedro datasets of the study: volumes and folders of them, tables, models, made folders."""
 
 from coala_kedro.datasets.made_folder import MadeFolder, MadeFolderDataset
 from coala_kedro.datasets.scan_table import ScanTableDataset

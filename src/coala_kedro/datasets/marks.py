@@ -19,6 +19,6 @@ def read_mark(path: Path) -> dict[str, Any] | None:
 def write_mark(path: Path, content: dict[str, Any]) -> None:
     """Write a mark atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(content, indent=1, sort_keys=True))
     os.replace(partial, path)

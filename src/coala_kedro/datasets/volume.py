@@ -89,7 +89,8 @@ def write_volume(image: sitk.Image, path: Path) -> None:
         DatasetError: The volume cannot be written; nothing is left under its name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    # One name per place: what a killed run left there is written over by the next.
+    partial = path.with_name(f".partial-{path.name}")
     try:
         sitk.WriteImage(image, str(partial), useCompression=True)
         os.replace(partial, path)

@@ -101,7 +101,7 @@ class VolumeFolderDataset(PartitionedDataset):
                 f"The folder {self._folder} is not complete, {missing} were deleted from it: "
                 "run the step that makes it again; what is there already is kept."
             )
-        return {key: LazyVolume(str(self._file(key).resolve())) for key in sorted(keys)}
+        return {key: LazyVolume(str(self._file(key).absolute())) for key in sorted(keys)}
 
     def save(self, data: Mapping[str, Volumes | Recipe]) -> None:
         """Make and write what does not stand yet, then mark the folder complete.

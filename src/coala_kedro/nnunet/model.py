@@ -62,7 +62,8 @@ def open_model(path: Path, mark: str | None = None) -> TrainedModel:
 
 def _folds(folder: Path) -> tuple[int, ...]:
     found = sorted(int(file.parent.name[5:]) for file in folder.glob(f"fold_[0-9]*/{FINAL}"))
-    if not found or not (folder / "plans.json").is_file():
+    described = all((folder / name).is_file() for name in ("plans.json", "dataset.json"))
+    if not found or not described:
         raise ModelError(
             f"There is no trained model in {folder}: it needs plans.json, dataset.json and "
             f"fold_0/{FINAL} … as nnU-Net leaves them."

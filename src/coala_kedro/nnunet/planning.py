@@ -60,7 +60,7 @@ def describe(training_set: TrainingSet) -> dict:
         "file_ending": FILE_ENDING,
         "overwrite_image_reader_writer": "SimpleITKIO",
         "dataset": {
-            scan_id: {"images": [str(case.scan.resolve())], "label": str(case.label_map.resolve())}
+            scan_id: {"images": [str(case.scan.absolute())], "label": str(case.label_map.absolute())}
             for scan_id, case in sorted(training_set.cases.items())
         },
     }

@@ -29,7 +29,7 @@ class PseudoLabelling(BaseModel):
         organs_from: `segmenter` takes the organs as for outlined scans, and CRLM from the teacher
             (as the paper does); `teacher` takes all from the teacher.
         min_fold_agreement: A scan whose folds agree less on CRLM is left out; 0 keeps all, as the
-            paper does. A scan without CRLM has no agreement and is kept.
+            paper does. A scan in which no fold sees CRLM has no agreement and is kept.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -93,7 +93,7 @@ def review_pseudo_labels(
         image = label_map()
         crlm = crlm_mask(image)
         agreement = fold_agreement(sitk.GetArrayFromImage(votes[scan_id]()), len(model.folds))
-        # A scan without CRLM has NaN here, and is kept.
+        # Where no fold sees CRLM this is NaN, and the scan is kept.
         refused = agreement < pseudolabel.min_fold_agreement
         rows.append(
             {

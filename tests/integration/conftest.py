@@ -1,0 +1,140 @@
+"""A miniature of the whole study, run once with real nnU-Net in the way a user runs it."""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from coala_kedro.datasets import MadeFolderDataset
+from coala_kedro.nnunet.settings import Compute, Inference, Protocol
+from coala_kedro.nnunet.training_set import Fold
+from coala_kedro.nnunet.workspace import DATASET_NAME, model_folder_name
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 600
+
+MINIATURE = {
+    "phantom.internal.patients.manual.scanned_pre_and_post": 1,
+    "phantom.internal.patients.manual.scanned_pre_only": 4,
+    "phantom.internal.patients.unlabelled.scanned_pre_and_post": 1,
+    "phantom.internal.patients.test.scanned_pre_and_post": 1,
+    "phantom.external.patients.test.scanned_pre_and_post": 1,
+    "phantom.external.patients.test.scanned_pre_only": 1,
+    "protocol.planning.gpu_memory_target_gb": 0.004,
+    "protocol.planning.base_features": 4,
+    "protocol.planning.max_features": 16,
+    "protocol.epochs": 3,
+    "protocol.iterations_per_epoch": 8,
+    "protocol.validation_iterations_per_epoch": 1,
+    "protocol.checkpoint_every_epochs": 1,
+    "statistics.n_resamples": 100,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A copy of the project (nothing a run leaves lands in the checkout) and its data."""
+
+    project: Path
+    data: Path
+    settings: dict
+
+    @property
+    def tracking(self):
+        return f"sqlite:///{self.project / 'mlflow.db'}"
+
+    def start(self, *arguments, log):
+        """`kedro run` with the miniature's parameters, in a process of its own."""
+        parameters = MINIATURE | {"data": self.data, "raw": self.data / "01_raw"}
+        listed = ",".join(f"{name}={value}" for name, value in parameters.items())
+        threads = ["--runner", "ThreadRunner", "--runner-params", "max_workers=2"]
+        command = [sys.executable, "-m", "kedro", "run", "--env", "demo", *threads, *arguments]
+        with log.open("w") as file:
+            return subprocess.Popen(
+                [*command, "--params", listed],
+                cwd=self.project,
+                env=os.environ
+                | {"MLFLOW_TRACKING_URI": self.tracking, "KEDRO_DISABLE_TELEMETRY": "true"},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    def run(self, *arguments, log):
+        """`kedro run` to its end; what it printed."""
+        status = self.start(*arguments, log=log).wait(LIMIT_S)
+        assert status == 0, log.read_text()[-4000:]
+        return log.read_text()
+
+    def copy(self, data, *parts):
+        """The same study elsewhere, with some of its data."""
+        for part in parts:
+            shutil.copytree(self.data / part, data / part)
+        return dataclasses.replace(self, data=data)
+
+    def fold_folder(self, model, stage, fold):
+        folder = self.data / "06_models" / model / DATASET_NAME / model_folder_name(stage)
+        return folder / f"fold_{fold}"
+
+    def folds(self, model):
+        listed = json.loads((self.data / "05_model_input" / model / "folds.json").read_text())
+        return [Fold(**fold) for fold in listed]
+
+    def preprocessed(self, model):
+        path = self.data / "05_model_input" / model / "nnunet"
+        return MadeFolderDataset(path=str(path)).load()
+
+    @property
+    def protocol(self):
+        return Protocol(**self.settings["protocol"])
+
+    @property
+    def compute(self):
+        return Compute(**self.settings["compute"])
+
+    @property
+    def inference(self):
+        return Inference(**self.settings["inference"])
+
+
+@pytest.fixture(scope="session")
+def checkpoint():
+    """Reads a checkpoint of a fold."""
+    return lambda folder: torch.load(
+        folder / "checkpoint_final.pth", map_location="cpu", weights_only=False
+    )
+
+
+@pytest.fixture(scope="session")
+def same_weights(checkpoint):
+    """Whether two folds ended with the same weights, bit by bit."""
+
+    def compare(one, other):
+        one, other = (checkpoint(folder)["network_weights"] for folder in (one, other))
+        assert one.keys() == other.keys()
+        assert len(one) > 10
+        return all(torch.equal(one[name], other[name]) for name in one)
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory, conf):
+    """Five folds of both stages of teacher and student, predictions, summary and figures."""
+    project = tmp_path_factory.mktemp("miniature")
+    for part in ("conf", "src/coala_kedro"):
+        unwanted = shutil.ignore_patterns("__pycache__", "local")
+        shutil.copytree(ROOT / part, project / part, ignore=unwanted)
+    for part in ("pyproject.toml", ".telemetry"):
+        shutil.copy(ROOT / part, project)
+    changes = OmegaConf.from_dotlist([f"{name}={value}" for name, value in MINIATURE.items()])
+    settings = OmegaConf.to_container(OmegaConf.merge(conf("demo")["parameters"], changes))
+    study = Study(project, project / "data", settings)
+    study.run("--pipelines", "demo", log=project / "first.log")
+    return study

@@ -1,0 +1,210 @@
+"""Studies that are killed, and started again by the same command."""
+
+import contextlib
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from mlflow import MlflowClient
+
+from coala_kedro.nnunet.process import NnunetProcessError
+from coala_kedro.nnunet.training import train_fold
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = [0, 1, 2]
+LIMIT_S = 120
+TRAINING = "spawn_main"
+
+
+@contextlib.contextmanager
+def nobody_listens():
+    yield lambda epoch, figures: None
+
+
+@contextlib.contextmanager
+def killed_in_the_second_epoch():
+    """A monitor that kills the training's process between two steps; it runs in that process."""
+    from coala_kedro.nnunet.trainer import FoldTrainer
+
+    step, steps = FoldTrainer.train_step, []
+
+    def watched_step(trainer, batch):
+        if trainer.current_epoch == 1:
+            steps.append(step(trainer, batch))
+            if len(steps) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return steps[-1]
+        return step(trainer, batch)
+
+    with mock.patch.object(FoldTrainer, "train_step", watched_step):
+        yield lambda epoch, figures: None
+
+
+def train(study, folder, monitor):
+    train_fold(
+        folder,
+        prepared=study.preprocessed("teacher"),
+        split=study.folds("teacher")[0],
+        fold=0,
+        stage="lowres",
+        earlier=[],
+        protocol=study.protocol,
+        compute=study.compute,
+        monitor=monitor,
+    )
+
+
+@pytest.fixture
+def fold_folder(tmp_path, miniature):
+    place = miniature.fold_folder("teacher", "lowres", 0)
+    return tmp_path / "teacher" / Path(*place.parts[-3:])
+
+
+def epochs_begun(folder):
+    logs = sorted(folder.glob("training_log_*.txt"), key=lambda path: path.stat().st_mtime)
+    return [int(n) for log in logs for n in re.findall(r": Epoch (\d+)\s*$", log.read_text(), re.M)]
+
+
+def losses(folder):
+    log = "".join(path.read_text() for path in sorted(folder.glob("training_log_*.txt")))
+    found = re.findall(r"(?:train_loss|val_loss|Pseudo dice) (.+)", log)
+    assert len(found) == 3 * len(EPOCHS)
+    return found
+
+
+def validated(folder):
+    files = sorted((folder / "validation").glob("*.nii.gz"))
+    assert files
+    return {file.name: sitk.GetArrayFromImage(sitk.ReadImage(str(file))) for file in files}
+
+
+def same_validation(one, other):
+    one, other = validated(one), validated(other)
+    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
+
+
+def test_a_fold_trained_twice_is_the_same(miniature, fold_folder, same_weights):
+    first = miniature.fold_folder("teacher", "lowres", 0)
+    train(miniature, fold_folder, nobody_listens)
+    assert losses(fold_folder) == losses(first)
+    assert same_weights(fold_folder, first)
+    assert not same_weights(fold_folder, miniature.fold_folder("teacher", "lowres", 1))
+
+
+def test_a_training_killed_in_an_epoch_ends_like_one_that_was_not(
+    miniature, fold_folder, same_weights
+):
+    never_killed = miniature.fold_folder("teacher", "lowres", 0)
+    assert epochs_begun(never_killed) == EPOCHS
+    with pytest.raises(NnunetProcessError, match="run the same command again"):
+        train(miniature, fold_folder, killed_in_the_second_epoch)
+    assert epochs_begun(fold_folder) == [0, 1]
+    assert not (fold_folder / "checkpoint_final.pth").exists()
+    train(miniature, fold_folder, nobody_listens)
+    assert epochs_begun(fold_folder) == [0, 1, 1, 2]
+    assert same_weights(fold_folder, never_killed)
+    assert same_validation(fold_folder, never_killed)
+    assert not [*fold_folder.glob("*.partial")]
+
+
+@pytest.fixture
+def untrained(miniature, tmp_path):
+    """The study before its teacher was trained."""
+    return miniature.copy(tmp_path / "data", "05_model_input/teacher")
+
+
+def descendants(pid):
+    """Processes below one, with what they run."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found[child] = Path(f"/proc/{child}/cmdline").read_text()
+            found |= descendants(child)
+    return found
+
+
+def trainings_under(pid):
+    return [child for child, command in descendants(pid).items() if TRAINING in command]
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def nodes(*folds):
+    return "--nodes", ",".join(f"teacher.fold_{k}.train_lowres" for k in folds)
+
+
+def test_a_killed_study_leaves_no_process_and_goes_on(untrained, miniature, same_weights, tmp_path):
+    folders = {k: untrained.fold_folder("teacher", "lowres", k) for k in (0, 1)}
+    study = untrained.start(*nodes(*folders), log=tmp_path / "killed.log")
+
+    def both_train():
+        begun = [epochs_begun(folder) for folder in folders.values()]
+        assert study.poll() is None, (tmp_path / "killed.log").read_text()[-4000:]
+        return all(begun) and any(len(epochs) > 1 for epochs in begun)
+
+    wait_until(both_train, "no training begins")
+    below = descendants(study.pid)
+    assert len(trainings_under(study.pid)) == 2
+    study.kill()
+    study.wait()
+    stopped_in = {k: epochs_begun(folder) for k, folder in folders.items()}
+    wait_until(lambda: not any(map(is_running, below)), "a process outlives the study")
+    unfinished = [k for k, folder in folders.items() if not (folder / ".complete.json").exists()]
+    assert unfinished, "the study was killed too late"
+
+    log = untrained.run(*nodes(*folders), log=tmp_path / "again.log")
+    assert log.count(" made in ") == len(unfinished)
+    for k, folder in folders.items():
+        untouched = miniature.fold_folder("teacher", "lowres", k)
+        assert same_weights(folder, untouched)
+        assert same_validation(folder, untouched)
+        repeated = epochs_begun(folder)[len(stopped_in[k]) :]
+        assert [*stopped_in[k][:-1], *repeated][-len(EPOCHS) :] == EPOCHS
+
+
+def test_a_study_whose_training_is_killed_says_so_and_goes_on(
+    untrained, miniature, same_weights, tmp_path
+):
+    folder, log = untrained.fold_folder("teacher", "lowres", 2), tmp_path / "killed.log"
+    study = untrained.start(*nodes(2), log=log)
+    wait_until(lambda: 1 in epochs_begun(folder) or study.poll() is not None, "no epoch ends")
+    (training,) = trainings_under(study.pid)
+    os.kill(training, signal.SIGKILL)
+    assert study.wait(LIMIT_S) != 0
+    assert re.search(r"was killed or ran out of memory.*run the same command", log.read_text())
+    assert not (folder / ".complete.json").exists()
+    assert {run.info.status for run in last_runs(untrained)} == {"FAILED"}
+
+    again = untrained.run(*nodes(2), log=tmp_path / "again.log")
+    assert again.count(" made in ") == 1
+    assert same_weights(folder, miniature.fold_folder("teacher", "lowres", 2))
+    assert {run.info.status for run in last_runs(untrained)} == {"FINISHED"}
+
+
+def last_runs(study):
+    """The last `kedro run` in MLflow, and its one training."""
+    client = MlflowClient(study.tracking)
+    experiment = client.get_experiment_by_name("coala_kedro").experiment_id
+    newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"])[:2]
+    child, parent = newest
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    return newest

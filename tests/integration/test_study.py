@@ -1,0 +1,197 @@
+"""The miniature study: what it leaves, and what a second run does."""
+
+import json
+import re
+from functools import partial
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+from mlflow import MlflowClient
+
+from coala_kedro import training
+from coala_kedro.anatomy import CRLM
+from coala_kedro.datasets import MadeFolderDataset
+
+pytestmark = pytest.mark.slow
+
+MODELS, COHORTS, STAGES = ("teacher", "student"), ("internal", "external"), ("lowres", "cascade")
+FOLDS = range(5)
+TEST_SCANS = {
+    "internal": {"INT007_pre", "INT007_post"},
+    "external": {"EXT001_pre", "EXT001_post", "EXT002_pre"},
+}
+MANUAL = {f"INT{n:03d}_pre" for n in range(1, 6)} | {"INT001_post"}
+UNLABELLED = {"INT006_pre", "INT006_post"}
+CASES = {"teacher": MANUAL, "student": MANUAL | UNLABELLED}
+
+
+def reported(study, name):
+    return pd.read_csv(study.data / "08_reporting" / f"{name}.csv")
+
+
+def crlm_voxels(path):
+    return int((sitk.GetArrayFromImage(sitk.ReadImage(str(path))) == CRLM).sum())
+
+
+def test_the_summary_has_both_models_on_both_cohorts(miniature):
+    summary = reported(miniature, "summary")
+    assert [*summary.columns] == [
+        *("model", "cohort", "subset", "metric", "value"),
+        *("ci_low", "ci_high", "n_scans", "n_patients"),
+    ]
+    for model in MODELS:
+        for cohort, n_patients in (("internal", 1), ("external", 2)):
+            rows = summary[(summary["model"] == model) & (summary["cohort"] == cohort)]
+            assert {"all", "pre", "post"} == set(rows["subset"])
+            whole = rows[rows["subset"] == "all"].set_index("metric")
+            assert {"dice_mean", "dice_pooled", "icc_agreement", "volume_bias_ml"} <= {*whole.index}
+            assert whole.loc["volume_bias_ml", "n_scans"] == len(TEST_SCANS[cohort])
+            assert whole.loc["volume_bias_ml", "n_patients"] == n_patients
+
+
+def test_scan_metrics_have_a_row_per_model_and_test_scan(miniature):
+    rows = reported(miniature, "scan_metrics").set_index(["model", "cohort", "scan_id"])
+    expected = [
+        (model, cohort, scan)
+        for model in MODELS
+        for cohort in COHORTS
+        for scan in TEST_SCANS[cohort]
+    ]
+    assert sorted(rows.index) == sorted(expected)
+    for model, cohort, scan in expected:
+        predicted = miniature.data / "07_model_output" / f"{model}_{cohort}" / f"{scan}.nii.gz"
+        consensus = miniature.data / "03_primary" / cohort / "label_maps" / f"{scan}.nii.gz"
+        row = rows.loc[(model, cohort, scan)]
+        assert row["predicted_voxels"] == crlm_voxels(predicted)
+        assert row["reference_voxels"] == crlm_voxels(consensus) > 0
+
+
+@pytest.mark.parametrize("name", ["figure_3", "bland_altman", "dice_by_timepoint"])
+def test_figures_show_something(miniature, name):
+    picture = matplotlib.image.imread(miniature.data / "08_reporting" / f"{name}.png")
+    assert min(picture.shape[:2]) > 300
+    assert len(np.unique(picture[..., 0])) > 10
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_case_is_validated_once_and_predicted_for_the_cascade(miniature, model):
+    folds = miniature.folds(model)
+    validated = [scan for fold in folds for scan in fold.validation]
+    assert sorted(validated) == sorted(CASES[model])
+    for fold in folds:
+        assert sorted(fold.train + fold.validation) == sorted(CASES[model])
+        assert not {scan[:6] for scan in fold.train} & {scan[:6] for scan in fold.validation}
+    handed_on = miniature.fold_folder(model, "lowres", 0).parent / "predicted_next_stage"
+    files = (handed_on / "3d_cascade_fullres").glob("*.b2nd")
+    assert sorted(file.stem for file in files) == sorted(CASES[model])
+    frame = reported(miniature, f"{model}_cross_validation")
+    assert {*zip(frame["stage"], frame["fold"], frame["scan_id"], strict=True)} == {
+        (stage, k, scan) for stage in STAGES for k in FOLDS for scan in folds[k].validation
+    }
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_models_are_stock_nnunet_folders(miniature, checkpoint, model):
+    root = miniature.data / "06_models" / model / "Dataset001_CRLM"
+    names = (
+        "nnUNetTrainer__nnUNetPlans__3d_lowres",
+        "nnUNetTrainer__nnUNetPlans__3d_cascade_fullres",
+    )
+    assert {path.name for path in root.iterdir() if path.is_dir()} == {*names}
+    for name in names:
+        assert {"plans.json", "dataset.json"} <= {path.name for path in (root / name).iterdir()}
+        for k in FOLDS:
+            assert checkpoint(root / name / f"fold_{k}")["trainer_name"] == "nnUNetTrainer"
+
+
+@pytest.fixture(scope="module")
+def tracked(miniature):
+    """MLflow's client, the first `kedro run`, and the runs below it."""
+    client = MlflowClient(miniature.tracking)
+    experiment = client.get_experiment_by_name("coala_kedro").experiment_id
+    runs = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
+    parent = runs[0]
+    assert parent_of(parent) is None
+    return client, parent, [run for run in runs if parent_of(run) == parent.info.run_id]
+
+
+def parent_of(run):
+    return run.data.tags.get("mlflow.parentRunId")
+
+
+def test_mlflow_has_a_run_per_training_with_its_curves(tracked, miniature):
+    client, _, children = tracked
+    expected = {(m, s, str(k)) for m in MODELS for s in STAGES for k in FOLDS}
+    assert len(children) == len(expected)
+    assert {
+        tuple(r.data.params[k] for k in ("model", "stage", "fold")) for r in children
+    } == expected
+    for run in children:
+        assert run.info.status == "FINISHED"
+        assert run.data.params["epochs"] == str(miniature.protocol.epochs)
+        assert run.data.params["planning.base_features"] == "4"
+        for metric in ("train_loss", "validation_loss", "learning_rate", "pseudo_dice_mean"):
+            history = client.get_metric_history(run.info.run_id, metric)
+            assert [m.step for m in history] == [*range(miniature.protocol.epochs)], metric
+
+
+def test_mlflow_has_the_summary_and_the_results(tracked, miniature):
+    client, parent, _ = tracked
+    assert parent.info.status == "FINISHED"
+    summary = reported(miniature, "summary").dropna(subset=["value"])
+    for row in summary.itertuples():
+        name = f"{row.model}.{row.cohort}.{row.subset}.{row.metric}"
+        assert parent.data.metrics[name] == pytest.approx(row.value), name
+    artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert {"summary.csv", "scan_metrics.csv", "table_2.csv", "figure_3.png"} <= artifacts
+    assert {"bland_altman.png", "dice_by_timepoint.png", "pseudo_label_review.csv"} <= artifacts
+    for model in MODELS:
+        assert [f.path for f in client.list_artifacts(parent.info.run_id, model)] == [
+            f"{model}/nnUNetPlans.json"
+        ]
+
+
+def test_the_same_command_again_trains_nothing_and_reports_the_same(miniature, tmp_path):
+    summary = (miniature.data / "08_reporting" / "summary.csv").read_bytes()
+    kept = {
+        path: path.stat().st_mtime_ns
+        for folder in ("06_models", "07_model_output")
+        for path in (miniature.data / folder).rglob("*")
+        if path.suffix in (".pth", ".b2nd", ".gz", ".txt")
+    }
+    assert len(kept) > 2 * 2 * 5 * 2
+    log = miniature.run("--pipelines", "demo", log=tmp_path / "second.log")
+    assert len(re.findall(r"made_folder: .* stands\.", log)) == 2 * (1 + 2 * 5)
+    assert " made in " not in log
+    assert {*re.findall(r"volume_folder: .*: (\d+) made", log)} == {"0"}
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert (miniature.data / "08_reporting" / "summary.csv").read_bytes() == summary
+
+
+def test_a_changed_protocol_trains_again_and_keeps_the_old_fold(
+    miniature, checkpoint, same_weights, tmp_path, caplog
+):
+    caplog.set_level("INFO")
+    study = miniature.copy(tmp_path, "05_model_input/teacher", "06_models/teacher")
+    folder, shelf = study.fold_folder("teacher", "lowres", 0), "superseded"
+    train = partial(
+        training.train_lowres, study.preprocessed("teacher"), compute=study.compute, fold=0
+    )
+    folds = json.loads((study.data / "05_model_input/teacher/folds.json").read_text())
+    dataset = MadeFolderDataset(path=str(folder))
+    before = dataset.load().fingerprint
+
+    dataset.save(train(folds=folds, model_name="teacher", protocol=study.protocol))
+    assert "fold_0 stands." in caplog.text
+    assert not (folder.parent / shelf).exists()
+
+    shorter = study.protocol.model_copy(update={"epochs": 1})
+    dataset.save(train(folds=folds, model_name="teacher", protocol=shorter))
+    assert dataset.load().fingerprint != before
+    assert checkpoint(folder)["current_epoch"] == 1
+    (kept,) = (folder.parent / shelf).iterdir()
+    assert kept.name.startswith("fold_0-")
+    assert same_weights(kept, miniature.fold_folder("teacher", "lowres", 0))

@@ -1,0 +1,170 @@
+import itertools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from coala_kedro.nnunet import process
+from coala_kedro.nnunet.process import NnunetProcessError, in_own_process
+from coala_kedro.nnunet.settings import Compute
+
+# Importing torch takes seconds, and a process of nnU-Net needs only this of it to start.
+LIGHT_TORCH = """
+from pathlib import Path
+def set_num_threads(threads):
+    Path(__file__).with_name("threads").write_text(str(threads))
+"""
+
+
+@pytest.fixture(autouse=True)
+def light_torch(tmp_path, monkeypatch):
+    folder = tmp_path / "light"
+    folder.mkdir()
+    (folder / "torch.py").write_text(LIGHT_TORCH)
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    yield folder
+    process._warm_pool.cache_clear()
+
+
+@pytest.fixture
+def compute():
+    return Compute(
+        device="cpu", processes=1, torch_threads=3, augmentation_workers=0, pool="threads"
+    )
+
+
+def fail(message):
+    raise LookupError(message)
+
+
+def surroundings():
+    os.environ["nnUNet_results"] = "/elsewhere"
+    pool = multiprocessing.get_context("spawn").Pool
+    names = ("nnUNet_n_proc_DA", "nnUNet_def_n_proc", "nnUNet_compile", "OMP_WAIT_POLICY")
+    return {name: os.environ[name] for name in names}, pool.__name__
+
+
+def nap(seconds):
+    began = time.monotonic()
+    time.sleep(seconds)
+    return began, time.monotonic()
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def in_threads(n, work, *args):
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(work(*args))) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == n
+    return results
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_hands_back_results_and_exceptions(compute, warm):
+    assert in_own_process(compute, warm, divmod, 17, 5) == (3, 2)
+    with pytest.raises(LookupError, match="fold 7"):
+        in_own_process(compute, warm, fail, "fold 7")
+    assert in_own_process(compute, warm, divmod, 17, 4) == (4, 1)
+
+
+def test_sets_up_the_process_and_leaves_ours_alone(compute, light_torch):
+    before = dict(os.environ)
+    context = multiprocessing.get_context
+    names, pool = in_own_process(compute, True, surroundings)
+    assert names == {
+        "nnUNet_n_proc_DA": "0",
+        "nnUNet_def_n_proc": str(compute.pool_workers),
+        "nnUNet_compile": "f",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    assert pool == "ThreadPool"
+    assert (light_torch / "threads").read_text() == "3"
+    assert dict(os.environ) == before
+    assert multiprocessing.get_context is context
+
+
+def test_a_warm_process_serves_again_and_another_only_once(compute):
+    warm = {in_own_process(compute, True, os.getpid) for _ in range(3)}
+    fresh = {in_own_process(compute, False, os.getpid) for _ in range(2)}
+    assert len(warm) == 1
+    assert len(fresh) == 2
+    assert os.getpid() not in warm | fresh
+    assert not warm & fresh
+    assert not any(is_running(pid) for pid in fresh)
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_threads_take_turns_on_one_process(compute, warm):
+    in_own_process(compute, True, os.getpid)
+    spans = sorted(in_threads(3, in_own_process, compute, warm, nap, 0.2))
+    for (_, ended), (began, _) in itertools.pairwise(spans):
+        assert began >= ended
+
+
+def test_threads_that_ask_first_at_the_same_time_share_the_process(compute):
+    assert len({*in_threads(4, in_own_process, compute, True, os.getpid)}) == 1
+
+
+def test_two_processes_work_at_the_same_time(compute):
+    compute = compute.model_copy(update={"processes": 2})
+    one, other = in_threads(2, in_own_process, compute, True, nap, 2.0)
+    assert max(one[0], other[0]) < min(one[1], other[1])
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_says_what_to_do_when_the_process_is_killed_and_starts_another(compute, warm):
+    known = {child.pid for child in multiprocessing.active_children()}
+    threading.Timer(0.5, kill_when_started, [known]).start()
+    with pytest.raises(NnunetProcessError, match=r"killed or ran out of memory.*run the same"):
+        in_own_process(compute, warm, time.sleep, 60)
+    assert in_own_process(compute, warm, divmod, 17, 5) == (3, 2)
+
+
+def kill_when_started(known):
+    while True:
+        for child in multiprocessing.active_children():
+            if child.pid not in known:
+                os.kill(child.pid, signal.SIGKILL)
+                return
+        time.sleep(0.05)
+
+
+def test_ends_with_its_parent_however_that_ends(compute, light_torch):
+    code = (
+        "import os, time\n"
+        "from coala_kedro.nnunet.process import in_own_process\n"
+        "from coala_kedro.nnunet.settings import Compute\n"
+        f"compute = Compute.model_validate_json({compute.model_dump_json()!r})\n"
+        "print(in_own_process(compute, True, os.getpid), flush=True)\n"
+        "in_own_process(compute, True, time.sleep, 60)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(light_torch)},
+    )
+    worker = int(parent.stdout.readline())
+    assert is_running(worker)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while is_running(worker):
+        assert time.monotonic() < deadline, "the process outlives its parent"
+        time.sleep(0.05)
