@@ -159,7 +159,8 @@ def test_an_exception_names_the_scan_and_keeps_what_was_made(folder, n_jobs):
     again = Calls()
     dataset.save(recipes(again))
     assert STOPS_AT in again
-    assert not set(again) & set(SCANS[:3])
+    # The other worker may have been busy with an earlier scan.
+    assert len(set(again) & set(SCANS[:3])) < n_jobs
     assert dataset.exists()
 
 

@@ -60,7 +60,10 @@ def describe(training_set: TrainingSet) -> dict:
         "file_ending": FILE_ENDING,
         "overwrite_image_reader_writer": "SimpleITKIO",
         "dataset": {
-            scan_id: {"images": [str(case.scan.absolute())], "label": str(case.label_map.absolute())}
+            scan_id: {
+                "images": [str(case.scan.absolute())],
+                "label": str(case.label_map.absolute()),
+            }
             for scan_id, case in sorted(training_set.cases.items())
         },
     }
