@@ -49,7 +49,7 @@ def masks(tmp_path):
 
 
 def write(masks, mask):
-    sitk.WriteImage(mask, str(Path(masks.folder) / "crlm_007.nii.gz"))
+    sitk.WriteImage(mask, str(Path(masks.path) / "crlm_007.nii.gz"))
 
 
 def complete_weights(folder):
@@ -112,13 +112,13 @@ class TestExistingMasks:
     def test_truncated_file_is_not_read_as_zeros(self, masks, scan, labels):
         noise = np.random.default_rng(0).integers(0, 2, labels.shape)
         write(masks, image((noise + 4).astype(np.uint8)))
-        path = Path(masks.folder) / "crlm_007.nii.gz"
+        path = Path(masks.path) / "crlm_007.nii.gz"
         path.write_bytes(path.read_bytes()[:-20])
-        with pytest.raises(OrganSegmenterError, match=r"crlm_007.*cannot be read"):
+        with pytest.raises(OrganSegmenterError, match=r"crlm_007.*is truncated or damaged"):
             masks.segment("crlm_007", scan)
 
     def test_file_that_is_no_image(self, masks, scan):
-        with gzip.open(Path(masks.folder) / "crlm_007.nii.gz", "wb") as file:
+        with gzip.open(Path(masks.path) / "crlm_007.nii.gz", "wb") as file:
             file.write(b"not an image")
         with pytest.raises(OrganSegmenterError, match=r"crlm_007.*cannot be read"):
             masks.segment("crlm_007", scan)
@@ -237,7 +237,7 @@ class TestOrganSegmenterDataset:
                 {"segmenter": "totalsegmentator", "gpu": 1},
                 "no option gpu. Allowed: device, weights_path, fast, robust_crop",
             ),
-            ({"segmenter": "existing_masks"}, "needs the option folder"),
+            ({"segmenter": "existing_masks"}, "needs the option path"),
             ({"segmenter": "totalsegmentator", "device": "cuda"}, "Allowed: auto, cpu, gpu, gpu:0"),
             ({"segmenter": "totalsegmentator", "fast": True, "robust_crop": True}, "one of the"),
         ],
