@@ -141,8 +141,8 @@ def is_running(pid):
         return False
 
 
-def wait_until(condition, what):
-    deadline = time.monotonic() + LIMIT_S
+def wait_until(condition, what, limit_s=LIMIT_S):
+    deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.01)
@@ -167,7 +167,7 @@ def test_a_killed_study_leaves_no_process_and_goes_on(untrained, miniature, same
     study.kill()
     study.wait()
     stopped_in = {k: epochs_begun(folder) for k, folder in folders.items()}
-    wait_until(lambda: not any(map(is_running, below)), "a process outlives the study")
+    wait_until(lambda: not any(map(is_running, below)), "a process outlives the study", limit_s=10)
     unfinished = [k for k, folder in folders.items() if not (folder / ".complete.json").exists()]
     assert unfinished, "the study was killed too late"
 

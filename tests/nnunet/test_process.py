@@ -116,8 +116,17 @@ def test_threads_take_turns_on_one_process(compute, warm):
         assert began >= ended
 
 
-def test_threads_that_ask_first_at_the_same_time_share_the_process(compute):
-    assert len({*in_threads(4, in_own_process, compute, True, os.getpid)}) == 1
+def test_threads_that_ask_first_at_the_same_time_share_the_processes(compute, monkeypatch):
+    compute, made, make = compute.model_copy(update={"processes": 2}), [], process._pool
+
+    def make_slowly(*args):
+        made.append(args)
+        time.sleep(0.3)
+        return make(*args)
+
+    monkeypatch.setattr(process, "_pool", make_slowly)
+    in_threads(4, in_own_process, compute, True, os.getpid)
+    assert len(made) == 1
 
 
 def test_two_processes_work_at_the_same_time(compute):
@@ -144,7 +153,7 @@ def kill_when_started(known):
         time.sleep(0.05)
 
 
-def test_ends_with_its_parent_however_that_ends(compute, light_torch):
+def test_ends_with_its_parent_however_that_ends(compute):
     code = (
         "import os, time\n"
         "from coala_kedro.nnunet.process import in_own_process\n"
@@ -157,7 +166,7 @@ def test_ends_with_its_parent_however_that_ends(compute, light_torch):
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(light_torch)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     worker = int(parent.stdout.readline())
     assert is_running(worker)
