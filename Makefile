@@ -36,7 +36,7 @@ viz: .venv/installed
 	$(KEDRO) viz run --env demo
 
 clean:
-	rm -rf data/0[1-8]*/* mlflow.db mlartifacts
+	rm -rf data/0[1-8]*/* mlflow.db mlruns mlartifacts
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \

@@ -125,16 +125,22 @@ def same_weights(checkpoint):
 
 
 @pytest.fixture(scope="session")
-def miniature(tmp_path_factory, conf):
-    """Five folds of both stages of teacher and student, predictions, summary and figures."""
-    project = tmp_path_factory.mktemp("miniature")
+def project_copy(tmp_path_factory):
+    """The project without its data: nothing a run leaves lands in the checkout."""
+    project = tmp_path_factory.mktemp("project")
     for part in ("conf", "src/coala_kedro"):
         unwanted = shutil.ignore_patterns("__pycache__", "local")
         shutil.copytree(ROOT / part, project / part, ignore=unwanted)
     for part in ("pyproject.toml", ".telemetry"):
         shutil.copy(ROOT / part, project)
+    return project
+
+
+@pytest.fixture(scope="session")
+def miniature(project_copy, conf):
+    """Five folds of both stages of teacher and student, predictions, summary and figures."""
     changes = OmegaConf.from_dotlist([f"{name}={value}" for name, value in MINIATURE.items()])
     settings = OmegaConf.to_container(OmegaConf.merge(conf("demo")["parameters"], changes))
-    study = Study(project, project / "data", settings)
-    study.run("--pipelines", "demo", log=project / "first.log")
+    study = Study(project_copy, project_copy / "data", settings)
+    study.run("--pipelines", "demo", log=project_copy / "first.log")
     return study

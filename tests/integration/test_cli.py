@@ -1,41 +1,26 @@
 """What people type, in a copy of the project."""
 
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-PROJECT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("src", "conf", "data"):
-        ignored = shutil.ignore_patterns("0?_*", "__pycache__", "*.egg-info")
-        shutil.copytree(PROJECT / name, folder / name, ignore=ignored)
-    for name in ("pyproject.toml", ".telemetry"):
-        shutil.copy(PROJECT / name, folder / name)
-    return folder
-
-
 @pytest.fixture
-def kedro(copy):
+def kedro(project_copy):
     def run(*arguments):
         environment = os.environ | {
-            "PYTHONPATH": str(copy / "src"),
-            "MLFLOW_TRACKING_URI": f"sqlite:///{copy}/mlflow.db",
+            "PYTHONPATH": str(project_copy / "src"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{project_copy}/cli.db",
             "KEDRO_ENV": "demo",
         }
         return subprocess.run(
             [sys.executable, "-m", "kedro", *arguments],
             check=False,
-            cwd=copy,
+            cwd=project_copy,
             env=environment,
             capture_output=True,
             text=True,
@@ -59,15 +44,15 @@ def test_catalog_patterns_are_listed(kedro):
     assert "{cohort}.label_maps" in listed.stdout
 
 
-def test_graph_is_built(kedro, copy):
+def test_graph_is_built(kedro, project_copy):
     built = kedro("viz", "build", "--include-hooks", "--include-previews")
     assert built.returncode == 0, built.stderr
-    graph = (copy / "build" / "api" / "main").read_text()
+    graph = (project_copy / "build" / "api" / "main").read_text()
     for name in ("teacher.model", "student.model", "pseudo_label_maps", "summary"):
         assert name in graph
 
 
-def test_a_wrong_parameter_is_refused_before_the_first_node(kedro, copy):
+def test_a_wrong_parameter_is_refused_before_the_first_node(kedro):
     refused = kedro("run", "--pipelines", "teacher", "--params", "protocol.epochs=-1")
     assert refused.returncode != 0
     assert "epochs" in refused.stderr

@@ -166,7 +166,6 @@ def test_a_killed_study_leaves_no_process_and_goes_on(untrained, miniature, same
     assert len(trainings_under(study.pid)) == 2
     study.kill()
     study.wait()
-    stopped_in = {k: epochs_begun(folder) for k, folder in folders.items()}
     wait_until(lambda: not any(map(is_running, below)), "a process outlives the study", limit_s=10)
     unfinished = [k for k, folder in folders.items() if not (folder / ".complete.json").exists()]
     assert unfinished, "the study was killed too late"
@@ -177,8 +176,9 @@ def test_a_killed_study_leaves_no_process_and_goes_on(untrained, miniature, same
         untouched = miniature.fold_folder("teacher", "lowres", k)
         assert same_weights(folder, untouched)
         assert same_validation(folder, untouched)
-        repeated = epochs_begun(folder)[len(stopped_in[k]) :]
-        assert [*stopped_in[k][:-1], *repeated][-len(EPOCHS) :] == EPOCHS
+        # At most the epoch it was killed in is begun twice.
+        assert sorted({*epochs_begun(folder)}) == EPOCHS
+        assert len(epochs_begun(folder)) <= len(EPOCHS) + 1
 
 
 def test_a_study_whose_training_is_killed_says_so_and_goes_on(
