@@ -121,6 +121,15 @@ def test_a_folder_made_otherwise_is_set_aside_and_kept(dataset, folder, calls, s
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == made
 
 
+def test_a_folder_somebody_else_filled_is_no_start(dataset, folder, calls):
+    folder.mkdir(parents=True)
+    (folder / "checkpoint_final.pth").write_text("not ours")
+    dataset.save(recipe(calls))
+    assert not (folder / "checkpoint_final.pth").exists()
+    (aside,) = (folder.parent / "superseded").iterdir()
+    assert (aside / "checkpoint_final.pth").read_text() == "not ours"
+
+
 def test_every_superseded_folder_is_kept(dataset, folder, calls):
     for epochs in (10, 20, 30):
         dataset.save(recipe(calls, epochs=epochs))

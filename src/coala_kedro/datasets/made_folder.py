@@ -38,7 +38,7 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
 
     The recipe gets the folder's path as its one argument. A folder that stands with the same
     fingerprint is left alone. A folder begun with the same fingerprint is handed to the recipe as
-    it is, to go on from; one begun or made with another fingerprint is set aside under
+    it is, to go on from; one begun or made otherwise, or by somebody else, is set aside under
     `superseded/` beside it, never deleted: it may have cost days.
 
     Examples:
@@ -84,8 +84,8 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         if complete and complete["fingerprint"] == asked:
             logger.info("%s stands.", self._title)
             return
-        begun = read_mark(self._begun_mark)
-        if begun and begun["fingerprint"] != asked:
+        begun = read_mark(self._begun_mark) or {}
+        if begun.get("fingerprint") != asked and self._path.is_dir() and any(self._path.iterdir()):
             self._set_aside()
         self._path.mkdir(parents=True, exist_ok=True)
         write_mark(self._begun_mark, {"fingerprint": asked})
