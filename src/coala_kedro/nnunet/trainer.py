@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,12 @@ class FoldTrainer(nnUNetTrainer):
     def on_epoch_start(self) -> None:
         """Seed the epoch."""
         self._seed(self.current_epoch)
+        loader = getattr(self.dataloader_train, "data_loader", None)  # in this process, or nowhere
+        for transform in _parts(getattr(loader, "transforms", None)):
+            # The cascade's transforms shuffle their channels in place: a state that no checkpoint
+            # holds.
+            if isinstance(getattr(transform, "channel_idx", None), list):
+                transform.channel_idx.sort()
         super().on_epoch_start()
 
     def save_checkpoint(self, filename: str) -> None:
@@ -106,6 +112,14 @@ class FoldTrainer(nnUNetTrainer):
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
+
+
+def _parts(transform: Any) -> Iterator[Any]:
+    """A transform and all that it is made of."""
+    if transform is not None:
+        yield transform
+        for part in (*getattr(transform, "transforms", ()), getattr(transform, "transform", None)):
+            yield from _parts(part)
 
 
 # Checkpoints and folders carry the class's name, and stock nnU-Net looks the class up by it.
