@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -47,13 +48,13 @@ def killed_in_the_second_epoch():
         yield lambda epoch, figures: None
 
 
-def train(study, folder, monitor):
+def train(study, folder, monitor, stage="lowres"):
     train_fold(
         folder,
         prepared=study.preprocessed("teacher"),
         split=study.folds("teacher")[0],
         fold=0,
-        stage="lowres",
+        stage=stage,
         earlier=[],
         protocol=study.protocol,
         compute=study.compute,
@@ -62,9 +63,19 @@ def train(study, folder, monitor):
 
 
 @pytest.fixture
-def fold_folder(tmp_path, miniature):
-    place = miniature.fold_folder("teacher", "lowres", 0)
-    return tmp_path / "teacher" / Path(*place.parts[-3:])
+def folder_of(tmp_path, miniature):
+    """An untrained fold's folder; what a cascade reads from the first stage is there."""
+    read_by_cascade = miniature.fold_folder("teacher", "lowres", 0).parent / "predicted_next_stage"
+    place = tmp_path / "teacher" / Path(*read_by_cascade.parts[-3:])
+    shutil.copytree(read_by_cascade, place)
+    return lambda stage: tmp_path.joinpath(
+        "teacher", *miniature.fold_folder("teacher", stage, 0).parts[-3:]
+    )
+
+
+@pytest.fixture
+def fold_folder(folder_of):
+    return folder_of("lowres")
 
 
 def epochs_begun(folder):
@@ -98,16 +109,17 @@ def test_a_fold_trained_twice_is_the_same(miniature, fold_folder, same_weights):
     assert not same_weights(fold_folder, miniature.fold_folder("teacher", "lowres", 1))
 
 
+@pytest.mark.parametrize("stage", ["lowres", "cascade"])
 def test_a_training_killed_in_an_epoch_ends_like_one_that_was_not(
-    miniature, fold_folder, same_weights
+    miniature, folder_of, same_weights, stage
 ):
-    never_killed = miniature.fold_folder("teacher", "lowres", 0)
+    fold_folder, never_killed = folder_of(stage), miniature.fold_folder("teacher", stage, 0)
     assert epochs_begun(never_killed) == EPOCHS
     with pytest.raises(NnunetProcessError, match="run the same command again"):
-        train(miniature, fold_folder, killed_in_the_second_epoch)
+        train(miniature, fold_folder, killed_in_the_second_epoch, stage)
     assert epochs_begun(fold_folder) == [0, 1]
     assert not (fold_folder / "checkpoint_final.pth").exists()
-    train(miniature, fold_folder, nobody_listens)
+    train(miniature, fold_folder, nobody_listens, stage)
     assert epochs_begun(fold_folder) == [0, 1, 1, 2]
     assert same_weights(fold_folder, never_killed)
     assert same_validation(fold_folder, never_killed)
