@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from coala_kedro.anatomy import ORGANS, STRUCTURES
+from coala_kedro.imaging.geometry import image_like
 
 AIR_HU, FAT_HU, MUSCLE_HU, BONE_HU = -1000.0, -95.0, 55.0, 260.0
 
@@ -159,9 +160,7 @@ class Phantom:
 
     def image(self, array: np.ndarray) -> sitk.Image:
         """An array as an image on the phantom's grid."""
-        image = sitk.GetImageFromArray(array)
-        image.CopyInformation(self.grid)
-        return image
+        return image_like(array, self.grid)
 
     @property
     def scan(self) -> sitk.Image:

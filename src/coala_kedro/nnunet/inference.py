@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from coala_kedro.anatomy import CRLM
+from coala_kedro.imaging.geometry import image_like
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.process import choose_device, in_own_process
 from coala_kedro.nnunet.settings import Compute, Inference
@@ -52,7 +53,7 @@ def _predict(
         first, _ = _segment(lowres, voxels, properties, earlier=None)
         cascade = _predictor(model, model.stage_folder("cascade"), inference, compute)
         label_map, votes = _segment(cascade, voxels, properties, earlier=first)
-    return {LABEL_MAP: _image(label_map, image), FOLD_VOTES: _image(votes, image)}
+    return {LABEL_MAP: image_like(label_map, image), FOLD_VOTES: image_like(votes, image)}
 
 
 @functools.lru_cache(maxsize=2)
@@ -137,9 +138,3 @@ def _votes_on_scan(votes: np.ndarray, predictor: nnUNetPredictor, properties: di
     cropped = np.rint(np.asarray(resampled[0])).clip(0, len(predictor.list_of_parameters))
     insert_crop_into_image(whole, cropped.astype(np.uint8), properties["bbox_used_for_cropping"])
     return whole.transpose(plans.transpose_backward)
-
-
-def _image(array: np.ndarray, scan: sitk.Image) -> sitk.Image:
-    image = sitk.GetImageFromArray(array.astype(np.uint8))
-    image.CopyInformation(scan)
-    return image

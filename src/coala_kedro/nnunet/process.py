@@ -6,7 +6,6 @@ import contextlib
 import functools
 import multiprocessing
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -129,8 +128,3 @@ def logged(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", buffering=1) as file, contextlib.redirect_stdout(file):
         yield
-
-
-def console_is_watched() -> bool:
-    """Whether a person sees progress bars."""
-    return sys.stderr.isatty()
