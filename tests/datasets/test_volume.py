@@ -7,7 +7,7 @@ from kedro.io import DatasetError
 
 from coala_kedro.datasets import LazyVolume, VolumeDataset
 from coala_kedro.datasets import volume as volume_module
-from coala_kedro.imaging.files import VolumeError
+from coala_kedro.imaging.files import VolumeError, read_whole_volume
 
 
 @pytest.fixture
@@ -64,8 +64,20 @@ def test_a_lazy_volume_reads_when_called(tmp_path, scan):
     with pytest.raises(VolumeError, match=r"scan\.nii\.gz cannot be read"):
         volume()
     sitk.WriteImage(scan, str(path))
-    for image in (volume(), volume.whole()):
-        np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(scan))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(volume()), sitk.GetArrayFromImage(scan))
+
+
+def test_a_lazy_volume_tells_its_grid_from_the_header_alone(tmp_path, scan):
+    path = tmp_path / "scan.nii.gz"
+    volume = LazyVolume(str(path))
+    with pytest.raises(VolumeError, match=r"scan\.nii\.gz cannot be read"):
+        volume.grid()
+    sitk.WriteImage(scan, str(path))
+    grid = volume.grid()
+    assert grid.GetSize() == scan.GetSize()
+    assert grid.GetSpacing() == pytest.approx(scan.GetSpacing())
+    assert grid.GetOrigin() == pytest.approx(scan.GetOrigin())
+    assert grid.GetDirection() == pytest.approx(scan.GetDirection())
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
@@ -74,7 +86,7 @@ def test_a_truncated_file_is_noticed_by_whole(tmp_path, scan, suffix):
     sitk.WriteImage(scan, str(path))
     truncate(path)
     with pytest.raises(VolumeError, match=rf"scan\{suffix} is truncated or damaged"):
-        LazyVolume(str(path)).whole()
+        read_whole_volume(path)
 
 
 def test_an_export_that_stopped_before_it_was_compressed_is_noticed_by_whole(tmp_path, scan):
@@ -82,7 +94,7 @@ def test_an_export_that_stopped_before_it_was_compressed_is_noticed_by_whole(tmp
     sitk.WriteImage(scan, str(path))
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-2]))
     with pytest.raises(VolumeError, match=r"truncated or damaged \(5150 of 5152 bytes\)"):
-        LazyVolume(str(path)).whole()
+        read_whole_volume(path)
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
@@ -92,7 +104,7 @@ def test_nan_that_simpleitk_would_read_as_zero_is_noticed_by_whole(tmp_path, suf
     path = tmp_path / f"scan{suffix}"
     sitk.WriteImage(sitk.GetImageFromArray(voxels), str(path))
     with pytest.raises(VolumeError, match="holds 2 voxels that are NaN or infinite"):
-        LazyVolume(str(path)).whole()
+        read_whole_volume(path)
 
 
 def test_a_changed_byte_is_noticed_by_whole(tmp_path, scan):
@@ -102,17 +114,17 @@ def test_a_changed_byte_is_noticed_by_whole(tmp_path, scan):
     content[-8] ^= 1  # of the CRC-32
     path.write_bytes(content)
     with pytest.raises(VolumeError, match="truncated or damaged"):
-        LazyVolume(str(path)).whole()
+        read_whole_volume(path)
 
 
 def test_a_file_that_is_no_volume_is_named(tmp_path):
     path = tmp_path / "scan.nii"
     path.write_text("not a volume")
     with pytest.raises(VolumeError, match=r"scan\.nii cannot be read"):
-        LazyVolume(str(path)).whole()
+        read_whole_volume(path)
     path = path.rename(tmp_path / "scan.nii.gz")
     with pytest.raises(VolumeError, match=r"scan\.nii\.gz is truncated or damaged"):
-        LazyVolume(str(path)).whole()
+        read_whole_volume(path)
 
 
 def test_the_fingerprint_is_the_contents(tmp_path, scan):

@@ -10,7 +10,6 @@ from kedro_datasets.partitions import PartitionedDataset
 
 from coala_kedro.datasets import LazyVolume, VolumeFolderDataset
 from coala_kedro.datasets.volume_folder import by_scan
-from coala_kedro.imaging.files import VolumeError
 
 
 class Calls(list):
@@ -206,44 +205,12 @@ def test_two_jobs_make_what_one_makes(tmp_path, calls):
     assert len(calls) == 14
 
 
-def test_a_hospitals_own_folder_is_read_without_marks(folder):
-    dataset = VolumeFolderDataset(path=str(folder), raw=True)
-    (folder / "reader_1").mkdir(parents=True)
-    assert not dataset.exists()
-    for name in ("a.nii.gz", "reader_1/a.nii.gz", ".123-b.nii.gz", "reader_1/.b.nii.gz"):
-        sitk.WriteImage(volume_of(1), str(folder / name))
-    (folder / ".snapshot").mkdir()
-    sitk.WriteImage(volume_of(1), str(folder / ".snapshot" / "c.nii.gz"))
-    (folder / "notes.txt").write_text("not a volume")
-    assert dataset.exists()
-    assert values_in(dataset) == {"a": 1, "reader_1/a": 1}
-
-
-def test_a_made_folder_is_read_as_raw_with_what_was_added_by_hand(folder, calls):
-    dataset = VolumeFolderDataset(path=str(folder), raw=True)
-    dataset.save(recipes(calls, {"a": 1}))
-    sitk.WriteImage(volume_of(2), str(folder / "b.nii.gz"))
-    assert dataset.exists()
-    assert values_in(dataset) == {"a": 1, "b": 2}
-
-
 @pytest.mark.parametrize("raw", [False, True])
 def test_an_absent_folder_is_named_with_what_to_do(folder, raw):
     dataset = VolumeFolderDataset(path=str(folder), raw=raw)
     assert not dataset.exists()
     with pytest.raises(DatasetError, match=f"no folder {folder}: run the step .* catalog entry"):
         dataset.load()
-
-
-def test_a_truncated_volume_is_noticed_by_whole(folder):
-    folder.mkdir(parents=True)
-    path = folder / "a.nii.gz"
-    noise = np.random.default_rng(0).integers(-1000, 1000, (9, 9, 9), np.int16)
-    sitk.WriteImage(sitk.GetImageFromArray(noise), str(path))
-    path.write_bytes(path.read_bytes()[:-600])
-    volume = VolumeFolderDataset(path=str(folder), raw=True).load()["a"]
-    with pytest.raises(VolumeError, match=r"a\.nii\.gz is truncated or damaged"):
-        volume.whole()
 
 
 def test_a_catalog_makes_it_from_a_factory_pattern(tmp_path, calls):

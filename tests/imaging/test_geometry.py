@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coala_kedro.imaging.geometry import (
     GRID_TOLERANCE,
     grid_differences,
     image_like,
     labels_zyx,
+    paste_on_grid,
     replace_labels,
     spacing_zyx_mm,
     volume_ml_per_voxel,
@@ -93,3 +96,78 @@ def test_labels_are_replaced_by_the_tables_values():
     replaced = replace_labels(labels, np.array([7, 8, 9], dtype=np.uint8))
     assert replaced.dtype == np.uint8
     assert replaced.tolist() == [[[7, 9]], [[8, 9]]]
+
+
+@pytest.fixture
+def oblique():
+    """A scan's grid with three different axes, none along the world's."""
+    image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
+    turn = sitk.VersorTransform((0.3, -0.5, 0.8), 0.7)
+    image.SetDirection(turn.GetMatrix())
+    image.SetSpacing((0.7, 0.8, 2.5))
+    image.SetOrigin((-12.3, 45.6, 7.8))
+    return image
+
+
+def random_mask(reference, seed):
+    voxels = np.random.default_rng(seed).integers(0, 2, reference.GetSize()[::-1], np.uint8)
+    return image_like(voxels, reference)
+
+
+def test_a_mask_on_the_grid_is_left_as_it_is(oblique):
+    mask = random_mask(oblique, 0)
+    assert paste_on_grid(mask, oblique) is mask
+
+
+@given(
+    flips=st.tuples(*[st.booleans()] * 3),
+    order=st.permutations([0, 1, 2]),
+    cut=st.tuples(*[st.integers(0, 2)] * 6),
+    pad=st.tuples(*[st.integers(0, 3)] * 6),
+)
+def test_a_mask_turned_cut_and_padded_comes_back_voxel_for_voxel(flips, order, cut, pad):
+    reference = sitk.GetImageFromArray(np.zeros((5, 6, 7), np.int16))
+    reference.SetDirection(sitk.VersorTransform((0.3, -0.5, 0.8), 0.7).GetMatrix())
+    reference.SetSpacing((0.7, 0.8, 2.5))
+    reference.SetOrigin((-12.3, 45.6, 7.8))
+    whole = random_mask(reference, 1)
+    part = sitk.Crop(whole, cut[:3], cut[3:])
+    expected = sitk.ConstantPad(part, cut[:3], cut[3:])
+    turned = sitk.Flip(sitk.PermuteAxes(sitk.ConstantPad(part, pad[:3], pad[3:]), order), flips)
+    pasted = paste_on_grid(turned, reference)
+    assert grid_differences(pasted, reference) == []
+    assert pasted.GetPixelID() == sitk.sitkUInt8
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(pasted), sitk.GetArrayFromImage(expected))
+
+
+@pytest.mark.parametrize("shift_voxels", [(0.5, 0, 0), (0, 0, 0.02), (1, 1, 0.4)])
+def test_a_mask_between_the_voxels_is_refused_unless_resampled(oblique, shift_voxels):
+    mask = random_mask(oblique, 2)
+    mask.SetOrigin(oblique.TransformContinuousIndexToPhysicalPoint(shift_voxels))
+    with pytest.raises(ValueError, match=r"origin \(.*\) instead of \(.*\) mm"):
+        paste_on_grid(mask, oblique)
+    expected = sitk.Resample(mask, oblique, sitk.Transform(), sitk.sitkNearestNeighbor)
+    pasted = paste_on_grid(mask, oblique, resample=True)
+    assert grid_differences(pasted, oblique) == []
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(pasted), sitk.GetArrayFromImage(expected))
+
+
+def test_rounding_in_a_header_is_no_other_grid(oblique):
+    mask = random_mask(oblique, 3)
+    mask.SetOrigin([value + 0.002 for value in oblique.GetOrigin()])
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(paste_on_grid(mask, oblique)), sitk.GetArrayFromImage(mask)
+    )
+
+
+def test_a_mask_of_other_spacing_is_refused(oblique):
+    mask = random_mask(oblique, 4)
+    mask.SetSpacing((0.7, 0.8, 2.6))
+    with pytest.raises(ValueError, match="spacing"):
+        paste_on_grid(mask, oblique)
+
+
+def test_voxels_outside_the_scan_are_counted(oblique):
+    mask = sitk.ConstantPad(random_mask(oblique, 5) * 0 + 1, (1, 0, 0), (0, 0, 0), 1)
+    with pytest.raises(ValueError, match="20 voxels of it lie outside the scan"):
+        paste_on_grid(mask, oblique)

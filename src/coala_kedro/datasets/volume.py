@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from kedro.io import AbstractDataset, DatasetError
 
 from coala_kedro.fingerprint import file_fingerprint
-from coala_kedro.imaging.files import read_volume, read_whole_volume
+from coala_kedro.imaging.files import read_grid, read_volume
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class LazyVolume:
         """Read the volume (xyz, LPS, mm)."""
         return read_volume(self.path)
 
-    def whole(self) -> sitk.Image:
-        """Read the volume after making sure that the file is not truncated."""
-        return read_whole_volume(self.path)
+    def grid(self) -> sitk.ImageFileReader:
+        """Size, spacing, origin and direction (xyz, LPS, mm) from the header alone."""
+        return read_grid(self.path)
 
     @property
     def fingerprint(self) -> str:
@@ -98,3 +98,12 @@ def write_volume(image: sitk.Image, path: Path) -> None:
         raise DatasetError(f"The volume {path} cannot be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def link_file(source: Path, path: Path) -> None:
+    """Let `path` stand for a file that lies elsewhere, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial-{path.name}")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(source.absolute())
+    os.replace(partial, path)

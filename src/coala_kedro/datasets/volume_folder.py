@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import SimpleITK as sitk
 from joblib import Parallel, delayed
@@ -14,20 +14,23 @@ from kedro_datasets.partitions import PartitionedDataset
 from tqdm import tqdm
 
 from coala_kedro.datasets.marks import read_mark, write_mark
-from coala_kedro.datasets.volume import LazyVolume, VolumeDataset, write_volume
+from coala_kedro.datasets.volume import LazyVolume, VolumeDataset, link_file, write_volume
 from coala_kedro.fingerprint import fingerprint
+from coala_kedro.sources import SourceVolume
 
 logger = logging.getLogger(__name__)
 
-Volumes = sitk.Image | Mapping[str, sitk.Image]
-Recipe = Callable[[], Volumes]
+Volumes = sitk.Image | Path | Mapping[str, sitk.Image]
+Recipe = Callable[[], Any]
+V = TypeVar("V")
 
 
 class VolumeFolderDataset(PartitionedDataset):
     """Loads a folder of volumes as `{scan_id: LazyVolume}` and saves `{scan_id: recipe}`.
 
-    A recipe is a callable without arguments that returns a `SimpleITK.Image`; or a mapping of
-    names to images, saved as `<name>/<scan_id>` and loaded under those keys. While it saves, the
+    A recipe is a callable without arguments that returns a `SimpleITK.Image`; or the path of a file
+    that is right as it is, which is linked; or a mapping of names to images, saved as
+    `<name>/<scan_id>` and loaded under those keys. While it saves, the
     dataset skips what stands with the same fingerprint (see `coala_kedro.fingerprint`), makes the
     rest in parallel, writes each volume atomically, shows a progress bar, removes the volumes of
     scans that are no longer asked for, and at the end marks the folder complete. A run that is
@@ -41,7 +44,7 @@ class VolumeFolderDataset(PartitionedDataset):
           path: data/03_primary/internal/consensus_masks
           n_jobs: 4
 
-        internal.scans:  # a hospital's own folder: no marks wanted
+        internal.raw_scans:  # a hospital's own folder: no marks wanted
           type: coala_kedro.datasets.VolumeFolderDataset
           path: data/01_raw/internal/scans
           raw: true
@@ -78,8 +81,8 @@ class VolumeFolderDataset(PartitionedDataset):
         self._raw = raw
         self._n_jobs = n_jobs
 
-    def load(self) -> dict[str, LazyVolume]:
-        """List the folder's volumes, unread, by scan id.
+    def load(self) -> dict[str, Any]:
+        """List the folder's volumes, unread, by scan id: `LazyVolume`s, raw ones `SourceVolume`s.
 
         Raises:
             DatasetError: The folder is absent, or was left incomplete by a run that stopped.
@@ -101,7 +104,10 @@ class VolumeFolderDataset(PartitionedDataset):
                 f"The folder {self._folder} is not complete, {missing} were deleted from it: "
                 "run the step that makes it again; what is there already is kept."
             )
-        return {key: LazyVolume(str(self._file(key).absolute())) for key in sorted(keys)}
+        return {key: self._read(self._file(key).absolute()) for key in sorted(keys)}
+
+    def _read(self, path: Path) -> Any:
+        return SourceVolume(str(path)) if self._raw else LazyVolume(str(path))
 
     def save(self, data: Mapping[str, Volumes | Recipe]) -> None:
         """Make and write what does not stand yet, then mark the folder complete.
@@ -134,8 +140,7 @@ class VolumeFolderDataset(PartitionedDataset):
 
     def _make(self, scan: str, value: Volumes | Recipe, mark: str | None) -> None:
         try:
-            volumes = value() if callable(value) else value
-            named = volumes if isinstance(volumes, Mapping) else {"": volumes}
+            named = self._named(value() if callable(value) else value)
             keys = [f"{name}/{scan}" if name else scan for name in named]
             earlier = (self._mark(scan) or {}).get("volumes", [])
             # Until all are written, these volumes stand for no recipe, the earlier one included.
@@ -143,12 +148,23 @@ class VolumeFolderDataset(PartitionedDataset):
                 self._scan_mark(scan), {"fingerprint": None, "volumes": sorted({*earlier, *keys})}
             )
             for key, volume in zip(keys, named.values(), strict=True):
-                write_volume(volume, self._file(key))
+                self._write(volume, self._file(key))
         except Exception as error:
             raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
         for key in set(earlier) - set(keys):
             self._file(key).unlink(missing_ok=True)
         write_mark(self._scan_mark(scan), {"fingerprint": mark, "volumes": keys})
+
+    def _named(self, made: Any) -> Mapping[str, Any]:
+        """What a recipe made, by name; a single thing has none."""
+        return made if isinstance(made, Mapping) else {"": made}
+
+    def _write(self, made: Any, path: Path) -> None:
+        """Write one volume atomically, or link the file that holds it."""
+        if isinstance(made, Path):
+            link_file(made, path)
+        else:
+            write_volume(made, path)
 
     def _fingerprint_of(self, scan: str, value: Volumes | Recipe) -> str | None:
         if not callable(value):
@@ -212,13 +228,13 @@ class VolumeFolderDataset(PartitionedDataset):
         return self._raw and not self._marks.is_dir() and bool(self._listed())
 
 
-def by_scan(volumes: Mapping[str, LazyVolume]) -> dict[str, dict[str, LazyVolume]]:
+def by_scan(volumes: Mapping[str, V]) -> dict[str, dict[str, V]]:
     """Regroup volumes keyed `<name>/<scan_id>` as `{scan_id: {name: volume}}`.
 
     Raises:
         DatasetError: A volume lies in no subfolder.
     """
-    grouped: dict[str, dict[str, LazyVolume]] = {}
+    grouped: dict[str, dict[str, V]] = {}
     for key, volume in sorted(volumes.items()):
         name, _, scan = key.rpartition("/")
         if not name:

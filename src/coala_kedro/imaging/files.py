@@ -16,7 +16,19 @@ _CHUNK_BYTES = 1 << 20
 
 
 class VolumeError(ValueError):
-    """A file holds no volume that can be used."""
+    """A file holds no volume that can be used.
+
+    Attributes:
+        code: The check of screening that it fails.
+    """
+
+    def __init__(self, message: str, code: str = "unreadable") -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[VolumeError], tuple[str, str]]:
+        """Keep the code on the way between processes."""
+        return type(self), (str(self), self.code)
 
 
 def read_volume(path: str | Path) -> sitk.Image:
@@ -30,7 +42,23 @@ def read_volume(path: str | Path) -> sitk.Image:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise VolumeError(f"{path} cannot be read: {reason}") from None
+        code = "sheared" if "orthonormal" in reason else "unreadable"
+        raise VolumeError(f"{path} cannot be read: {reason}", code) from None
+
+
+def read_grid(path: str | Path) -> sitk.ImageFileReader:
+    """Read a file's header: size, spacing, origin and direction (xyz, LPS, mm).
+
+    Raises:
+        VolumeError: The file is absent or no volume.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise VolumeError(f"{path} cannot be read: {error}") from None
+    return reader
 
 
 def read_whole_volume(path: str | Path) -> sitk.Image:
@@ -67,4 +95,5 @@ def _check_nifti(path: Path, n_bytes: int) -> None:
     if n_bytes < needed:
         raise VolumeError(f"{path} is truncated or damaged ({n_bytes} of {needed} bytes)")
     if stored.dtype.kind == "f" and (wrong := int((~np.isfinite(stored.get_unscaled())).sum())):
-        raise VolumeError(f"{path} holds {wrong} voxels that are NaN or infinite")
+        message = f"{path} holds {wrong} voxels that are NaN or infinite"
+        raise VolumeError(message, "nonfinite_voxels")

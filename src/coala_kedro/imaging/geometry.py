@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,7 +16,26 @@ NIfTI stores them in single precision, so a mask that went through a file differ
 """
 
 
-def grid_differences(image: sitk.Image, reference: sitk.Image) -> list[str]:
+LATTICE_TOLERANCE = 0.01
+"""Largest departure from a reference's lattice anywhere in a mask, in voxels: header positions are
+rounded to some decimals, a half-voxel shift is a mistake."""
+
+
+class Grid(Protocol):
+    """What places voxels: an image, or a reader that has read the header of one."""
+
+    def GetDimension(self) -> int: ...  # noqa: D102, N802
+
+    def GetSize(self) -> tuple[int, ...]: ...  # noqa: D102, N802
+
+    def GetSpacing(self) -> tuple[float, ...]: ...  # noqa: D102, N802
+
+    def GetOrigin(self) -> tuple[float, ...]: ...  # noqa: D102, N802
+
+    def GetDirection(self) -> tuple[float, ...]: ...  # noqa: D102, N802
+
+
+def grid_differences(image: Grid, reference: Grid) -> list[str]:
     """Say where the grid of an image departs from a reference's.
 
     Args:
@@ -55,7 +75,7 @@ def volume_ml_per_voxel(image: sitk.Image) -> float:
     return math.prod(image.GetSpacing()) / 1000
 
 
-def image_like(array_zyx: np.ndarray, reference: sitk.Image) -> sitk.Image:
+def image_like(array_zyx: np.ndarray, reference: Grid) -> sitk.Image:
     """Put an array on a reference's grid.
 
     Args:
@@ -76,8 +96,83 @@ def image_like(array_zyx: np.ndarray, reference: sitk.Image) -> sitk.Image:
     image = sitk.GetImageFromArray(
         array_zyx.astype(np.uint8) if array_zyx.dtype == bool else array_zyx
     )
-    image.CopyInformation(reference)
+    image.SetSpacing(reference.GetSpacing())
+    image.SetOrigin(reference.GetOrigin())
+    image.SetDirection(reference.GetDirection())
     return image
+
+
+def paste_on_grid(mask: sitk.Image, reference: Grid, *, resample: bool = False) -> sitk.Image:
+    """Put a mask on a scan's grid.
+
+    A mask whose voxels are voxels of the scan (axes flipped or exchanged, slices left out at the
+    ends, or more of them) is put there voxel for voxel; 0 is where it does not reach.
+
+    Args:
+        mask: Three-dimensional.
+        reference: The scan, or its header.
+        resample: Take the nearest voxel of a mask on any other grid.
+
+    Returns:
+        Mask of the same type on the reference's grid; the same mask if it is on that grid.
+
+    Raises:
+        ValueError: The mask is on another grid (and `resample` is not set), or voxels that are not
+            0 lie outside the reference.
+    """
+    differences = grid_differences(mask, reference)
+    if not differences:
+        return mask
+    axes = _lattice_axes(mask, reference)
+    if axes is None and not resample:
+        raise ValueError("; ".join(differences))
+    if axes is None:
+        return _nearest(mask, reference)
+    axis_of, step, start = axes
+    # x, y, z in the order and sense of the reference's axes.
+    voxels = sitk.GetArrayViewFromImage(mask).T.transpose(axis_of)[
+        tuple(slice(None, None, s) for s in step)
+    ]
+    first = np.where(step < 0, start - (np.array(voxels.shape) - 1), start)
+    low = np.clip(first, 0, reference.GetSize())
+    high = np.clip(first + voxels.shape, 0, reference.GetSize())
+    inside = voxels[tuple(slice(a, b) for a, b in zip(low - first, high - first, strict=True))]
+    if lost := int(np.count_nonzero(voxels) - np.count_nonzero(inside)):
+        raise ValueError(f"{lost} voxels of it lie outside the scan ({'; '.join(differences)})")
+    placed = np.zeros(reference.GetSize(), voxels.dtype)
+    placed[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = inside
+    return image_like(np.ascontiguousarray(placed.T), reference)
+
+
+def _lattice_axes(mask: Grid, reference: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """For each axis of the reference the mask's axis, its sense, and where its voxel 0 lies."""
+    if mask.GetDimension() != reference.GetDimension():
+        return None
+    to_reference = np.linalg.inv(_index_to_mm(reference))
+    steps = to_reference @ _index_to_mm(mask)
+    start = to_reference @ np.subtract(mask.GetOrigin(), reference.GetOrigin())
+    whole, whole_start = np.rint(steps), np.rint(start)
+    if not (np.abs(whole).sum(0) == 1).all() or not (np.abs(whole).sum(1) == 1).all():
+        return None
+    farthest = np.abs(steps - whole) @ np.subtract(mask.GetSize(), 1) + np.abs(start - whole_start)
+    if farthest.max() > LATTICE_TOLERANCE:
+        return None
+    return np.abs(whole).argmax(axis=1), whole.sum(axis=1).astype(int), whole_start.astype(int)
+
+
+def _index_to_mm(grid: Grid) -> np.ndarray:
+    n = grid.GetDimension()
+    return np.reshape(grid.GetDirection(), (n, n)) * np.array(grid.GetSpacing())
+
+
+def _nearest(mask: sitk.Image, reference: Grid) -> sitk.Image:
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize(reference.GetSize())
+    resampler.SetOutputSpacing(reference.GetSpacing())
+    resampler.SetOutputOrigin(reference.GetOrigin())
+    resampler.SetOutputDirection(reference.GetDirection())
+    resampler.SetInterpolator(sitk.sitkNearestNeighbor)
+    return resampler.Execute(mask)
 
 
 def labels_zyx(image: sitk.Image, name: str) -> np.ndarray:

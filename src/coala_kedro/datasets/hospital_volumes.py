@@ -1,0 +1,149 @@
+"""Scans or masks where a hospital has them, of any format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+
+from coala_kedro.sources import (
+    DownloadError,
+    Format,
+    SourceError,
+    SourceVolume,
+    check_layout,
+    find_volumes,
+)
+
+
+class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]]):
+    """Loads a hospital's volumes, unread, as `{scan_id: SourceVolume}`. Read-only.
+
+    The pattern tells which path is which scan's: `{scan_id}` is part of it once, another
+    placeholder such as `{reader}` may be, and keys are then `<reader>/<scan_id>`. `*` and `?` stand
+    for anything in a part of a path, `**` for any parts. Hidden files are left out. The path may be
+    a URL that fsspec knows; volumes are downloaded one by one as they are read, to the folder for
+    temporary files (`TMPDIR`), and removed again.
+
+    Examples:
+        ```yaml
+        internal.raw_scans:  # a folder of NIfTI (or .nrrd, .mha) files
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: /hospital/ct
+          pattern: "{scan_id}.nii.gz"
+
+        internal.raw_reader_masks:  # a folder per reader, on grids of their own
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: /hospital/outlines
+          pattern: "{reader}/{scan_id}.nrrd"
+          resample: nearest
+
+        external.raw_scans:  # an export of the PACS: a DICOM series per scan
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: /pacs/export
+          pattern: "{scan_id}/*/CT_*"
+          format: dicom_series
+
+        external.raw_reader_masks:  # a DICOM segmentation with the segments of all readers
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: /pacs/export
+          pattern: "{scan_id}/*/SEG_*/*.dcm"
+          format: dicom_seg
+          segments: {reader_1: "R1 tumou?r.*", reader_2: "R2 tumou?r.*"}
+
+        bucket.raw_scans:  # an S3 bucket; needs `pip install s3fs`
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: s3://hospital/ct
+          credentials: hospital_s3  # in conf/local/credentials.yml: key, secret, ...
+        ```
+
+        >>> HospitalVolumesDataset(path="/hospital/ct").load()["scan_1"]
+        SourceVolume(location='/hospital/ct/scan_1.nii.gz', format='volume', ...)
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        pattern: str = "{scan_id}.nii.gz",
+        format: Format = "volume",
+        segments: str | Mapping[str, str] | None = None,
+        resample: Literal["nearest"] | None = None,
+        credentials: Mapping[str, Any] | None = None,
+        fs_args: Mapping[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Create the dataset.
+
+        Args:
+            path: Local folder, or URL of a remote one (`s3://`, `gs://`, `abfs://`, `sftp://`).
+            pattern: Path of a volume below it; for `dicom_series`, of the folder with its files.
+            format: `volume` (NIfTI, NRRD, MetaImage by suffix), `dicom_series` or `dicom_seg`.
+            segments: Of `dicom_seg`: a regular expression for the whole label of the segments
+                that are the mask, or one for each reader by name.
+            resample: `nearest` puts masks that lie on another grid than their scan on its grid.
+            credentials: What opens the URL, for fsspec.
+            fs_args: Other arguments of the fsspec filesystem.
+            metadata: Anything kedro-viz or another plugin reads; ignored here.
+
+        Raises:
+            DatasetError: The pattern, the format, `segments`, `resample` or the URL is wrong.
+        """
+        if resample not in (None, "nearest"):
+            raise DatasetError(f"`resample` can be 'nearest' or be left out, not '{resample}'.")
+        try:
+            check_layout(path, pattern, format, segments or "")
+        except SourceError as error:
+            raise DatasetError(str(error)) from None
+        self._path = path
+        self._pattern = pattern
+        self._format = format
+        self._segments = segments or ""
+        self._resample = resample
+        self._storage_options = {**(credentials or {}), **(fs_args or {})}
+        self.metadata = metadata
+
+    def load(self) -> dict[str, SourceVolume]:
+        """Find the volumes, sorted by key.
+
+        Raises:
+            DatasetError: There is none, two are one scan's, or the place cannot be reached.
+        """
+        try:
+            return self._found()
+        except (SourceError, DownloadError) as error:
+            raise DatasetError(str(error)) from None
+
+    def save(self, data: NoReturn) -> None:
+        """Refuse: nothing is written into a hospital's folder.
+
+        Raises:
+            DatasetError: Always.
+        """
+        raise DatasetError("A hospital's volumes are read-only: no node can save them.")
+
+    def _found(self) -> dict[str, SourceVolume]:
+        return find_volumes(
+            self._path,
+            self._pattern,
+            self._format,
+            self._segments,
+            self._storage_options,
+            resample=self._resample is not None,
+        )
+
+    def _exists(self) -> bool:
+        try:
+            return bool(self._found())
+        except SourceError:
+            return False
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "path": self._path,
+            "pattern": self._pattern,
+            "format": self._format,
+            "segments": self._segments,
+            "resample": self._resample,
+        }

@@ -1,0 +1,18 @@
+"""What a hospital brings: volumes of any format, anywhere, found and read.
+
+Nothing outside this room needs to know whether a scan is a NIfTI file, a folder of DICOM files or
+an object in a bucket.
+"""
+
+from coala_kedro.sources.search import SourceError, check_layout, find_volumes
+from coala_kedro.sources.storage import DownloadError
+from coala_kedro.sources.volume import Format, SourceVolume
+
+__all__ = [
+    "DownloadError",
+    "Format",
+    "SourceError",
+    "SourceVolume",
+    "check_layout",
+    "find_volumes",
+]

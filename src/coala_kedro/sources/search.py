@@ -1,0 +1,225 @@
+"""Finding a hospital's volumes by a pattern of their paths."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args
+
+from coala_kedro.imaging.files import VolumeError
+from coala_kedro.sources.storage import check_location, local_path, open_storage, retried
+from coala_kedro.sources.volume import Format, SourceVolume
+
+SCAN_ID = "scan_id"
+_TOKEN = re.compile(r"\{(?P<name>\w+)\}|\*\*/|\*\*|\*|\?|[^{}*?]+|.", re.DOTALL)
+_GLOBS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+_N_EXAMPLES = 5
+
+Segments = str | Mapping[str, str]
+
+
+class SourceError(ValueError):
+    """A hospital's folder is not as the entry describes it, or the entry cannot be right."""
+
+
+def find_volumes(
+    path: str,
+    pattern: str,
+    format: Format = "volume",
+    segments: Segments = "",
+    storage_options: Mapping[str, Any] | None = None,
+    *,
+    resample: bool = False,
+) -> dict[str, SourceVolume]:
+    """Find the volumes below a folder whose paths fit a pattern. Hidden ones are left out.
+
+    Args:
+        path: Local folder, or URL of a remote one.
+        pattern: Path below it, with `{scan_id}` and at most one more placeholder, such as
+            `{reader}`: each stands for a part of a path or a piece of one, for the same if it
+            comes twice. `*` and `?` stand for any characters of a part, `**` for any parts.
+            For `dicom_series` it fits folders, those that hold files.
+        format: What they are.
+        segments: Of `dicom_seg`: a regular expression for the labels, or one for each reader.
+        storage_options: What fsspec needs to open a URL.
+        resample: Whether the volumes are masks that may lie on another grid than their scan.
+
+    Returns:
+        The volumes, sorted, by `<scan_id>`, or by `<reader>/<scan_id>` if the pattern has another
+        placeholder or there are segments for each reader.
+
+    Raises:
+        SourceError: As `check_layout`; nothing fits, or two volumes fit one scan (and reader).
+        DownloadError: A remote folder cannot be listed.
+    """
+    check_layout(path, pattern, format, segments)
+    options = storage_options or {}
+    fits = _expression(pattern)
+    found: dict[str, str] = {}
+    for name in sorted(_listed(path, format, options, _depth(pattern))):
+        match = fits.fullmatch(name)
+        if not match:
+            continue
+        key = _key(match)
+        if key in found:
+            raise SourceError(
+                f"Two fit '{key}' below {path}: {found[key]} and {name}. Narrow the pattern "
+                f"'{pattern}' so that it fits one of them, or move the other away."
+            )
+        found[key] = name
+    if not found:
+        raise SourceError(_absence(path, pattern, format, options))
+    named = segments.items() if isinstance(segments, Mapping) else [("", segments)]
+    volumes = {
+        f"{reader}/{key}" if reader else key: SourceVolume(
+            _joined(path, name), format, labels, options, resample
+        )
+        for reader, labels in named
+        for key, name in found.items()
+    }
+    return dict(sorted(volumes.items()))
+
+
+def check_layout(path: str, pattern: str, format: str, segments: Segments) -> None:
+    """Check what can be checked of `find_volumes`' arguments without looking anywhere.
+
+    Raises:
+        SourceError: The pattern has no `{scan_id}` or too many placeholders, there is no such
+            format, `segments` is missing, misplaced or no regular expression, or the URL is of a
+            kind that cannot be opened here or has a password in it.
+    """
+    try:
+        check_location(path)
+    except VolumeError as error:
+        raise SourceError(str(error)) from None
+    if format not in get_args(Format):
+        raise SourceError(f"There is no format '{format}'. Allowed: {', '.join(get_args(Format))}.")
+    expression = _expression(pattern)
+    names = [*expression.groupindex]
+    if SCAN_ID not in names or len(names) > 2:
+        raise SourceError(
+            f"The pattern '{pattern}' must have {{scan_id}} and may have one more placeholder, "
+            "such as {reader}: '{reader}/{scan_id}.nii.gz'."
+        )
+    if pattern.startswith("/") or ".." in PurePosixPath(pattern).parts:
+        raise SourceError(f"The pattern '{pattern}' must be a path below `path`.")
+    _check_segments(format, segments, names)
+
+
+def _check_segments(format: str, segments: Segments, placeholders: list[str]) -> None:
+    if bool(segments) != (format == "dicom_seg"):
+        raise SourceError(
+            "`segments` goes with the format 'dicom_seg', and that with it: a regular expression "
+            "for the labels of the segments that are the mask, such as 'Tumor.*'."
+        )
+    if isinstance(segments, Mapping) and len(placeholders) > 1:
+        raise SourceError(
+            f"With `segments` for each of {', '.join(segments)} the pattern can only have "
+            "{scan_id}; or give `segments` as one regular expression."
+        )
+    for labels in segments.values() if isinstance(segments, Mapping) else [segments]:
+        try:
+            re.compile(labels)
+        except re.error as error:
+            raise SourceError(f"'{labels}' is no regular expression: {error}.") from None
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    parts, seen = [], set()
+    for token in _TOKEN.finditer(pattern.removesuffix("/")):
+        name, text = token["name"], token[0]
+        if text in "{}":
+            raise SourceError(
+                f"The pattern '{pattern}' has a brace without its other: {{scan_id}} is meant?"
+            )
+        if name:
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)")
+            seen.add(name)
+        else:
+            parts.append(_GLOBS.get(text) or re.escape(text))
+    return re.compile("".join(parts))
+
+
+def _key(match: re.Match[str]) -> str:
+    groups = match.groupdict()
+    scan_id = groups.pop(SCAN_ID)
+    return "/".join([*groups.values(), scan_id])
+
+
+def _depth(pattern: str) -> int | None:
+    return None if "**" in pattern else len(PurePosixPath(pattern).parts)
+
+
+def _listed(
+    path: str, format: str, storage_options: Mapping[str, Any], depth: int | None = None
+) -> Iterator[str]:
+    """Files below a folder, or the folders that hold files; relative, without hidden ones.
+
+    Folders deeper than `depth` are not looked into.
+    """
+    root = local_path(path)
+    folders = format == "dicom_series"
+    if root is not None:
+        yield from _walked(root, folders, depth)
+        return
+    fs, place = open_storage(path, storage_options)
+    place = place.rstrip("/")
+    names = [name[len(place) :].lstrip("/") for name in retried(path, lambda: _find(fs, place))]
+    shown = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
+    yield from {name.rpartition("/")[0] for name in shown} if folders else shown
+
+
+def _find(fs: Any, place: str) -> list[str]:
+    fs.invalidate_cache()
+    try:
+        return fs.find(place)
+    except FileNotFoundError:
+        return []
+
+
+def _walked(root: Path, folders: bool, depth: int | None) -> Iterator[str]:
+    for place, below, files in os.walk(root, followlinks=True):
+        parts = Path(place).relative_to(root).parts
+        seen = sorted(name for name in files if not name.startswith("."))
+        if folders and seen:
+            yield "/".join(parts)
+        elif not folders:
+            yield from ("/".join([*parts, name]) for name in seen)
+        limit = None if depth is None else depth - (not folders)
+        if limit is not None and len(parts) >= limit:
+            below.clear()
+        shown = (name for name in below if not name.startswith("."))
+        below[:] = sorted(name for name in shown if not _loops(Path(place, name)))
+
+
+def _loops(folder: Path) -> bool:
+    """Whether it is a link to a folder that it lies in."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+
+
+def _joined(path: str, name: str) -> str:
+    root = local_path(path)
+    return f"{path.rstrip('/')}/{name}" if root is None else str(root.absolute() / name)
+
+
+def _absence(path: str, pattern: str, format: str, storage_options: Mapping[str, Any]) -> str:
+    """Say that nothing fits, and what is there instead."""
+    root = local_path(path)
+    if root is not None and not root.is_dir():
+        return (
+            f"There is no folder {root}: mend the entry's path, or run the step that makes it. "
+            f"'{pattern}' was looked for in it."
+        )
+    what = "folder with files" if format == "dicom_series" else "file"
+    there = [*itertools.islice(_listed(path, format, storage_options), _N_EXAMPLES + 1)]
+    examples = ", ".join(sorted(there)[:_N_EXAMPLES]) + (
+        ", ..." if len(there) > _N_EXAMPLES else ""
+    )
+    return (
+        f"No {what} below {path} fits the pattern '{pattern}'. "
+        + (f"There are: {examples}. Mend the pattern" if there else "There is none at all. Mend")
+        + " the entry's path or its format."
+    )

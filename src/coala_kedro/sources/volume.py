@@ -1,0 +1,105 @@
+"""One volume that a hospital brings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import SimpleITK as sitk
+
+from coala_kedro.imaging.files import VolumeError, read_whole_volume
+from coala_kedro.sources.storage import content_fingerprint, fetched, local_path
+
+Format = Literal["volume", "dicom_series", "dicom_seg"]
+"""A file that SimpleITK reads by its suffix (NIfTI, NRRD, MetaImage), a folder of DICOM files that
+are one series, or a DICOM segmentation."""
+
+
+@dataclass(frozen=True)
+class SourceVolume:
+    """A scan or mask where the hospital has it, read when called. Can be pickled.
+
+    Attributes:
+        location: Local path or URL of the file, of a DICOM series the folder.
+        format: What is there.
+        segments: Of a DICOM segmentation: a regular expression; the segments whose whole label
+            it matches are the mask.
+        storage_options: What fsspec needs to open the URL: credentials, so it is never shown.
+        resample: Whether a mask may lie on another grid than its scan.
+    """
+
+    location: str
+    format: Format = "volume"
+    segments: str = ""
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    resample: bool = False
+
+    def __call__(self) -> sitk.Image:
+        """Read the volume, as `whole`."""
+        return self.whole()
+
+    def whole(self) -> sitk.Image:
+        """Read the volume (xyz, LPS, mm; CT in HU) after making sure that nothing is missing.
+
+        Raises:
+            VolumeError: It is absent, damaged, incomplete or no volume of its format; or a
+                `DownloadError`, which does not say that anything is wrong with it.
+        """
+        with fetched(self.location, self.storage_options) as path:
+            try:
+                return self._read(path)
+            except VolumeError as error:
+                message = str(error).replace(str(path), self.location)
+                raise VolumeError(message, error.code) from None
+
+    def header_facts(self) -> dict[str, bool | int | float | str]:
+        """What the headers of a DICOM series tell; see `imaging.dicom.inspect_series`.
+
+        Returns:
+            Facts by name; none for other formats.
+        """
+        if self.format != "dicom_series":
+            return {}
+        from coala_kedro.imaging.dicom import inspect_series  # pydicom is slow
+
+        with fetched(self.location, self.storage_options) as path:
+            return inspect_series(path)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the content and of how it is read, wherever it lies."""
+        content = content_fingerprint(self.location, self.storage_options)
+        options = [self.format, self.segments, "resample" if self.resample else ""]
+        return " ".join([content, *filter(None, options)])
+
+    @contextmanager
+    def local(self) -> Iterator[SourceVolume]:
+        """Have the volume at a local place for a while: several questions cost one download.
+
+        Raises:
+            DownloadError: It cannot be downloaded.
+        """
+        with fetched(self.location, self.storage_options) as path:
+            yield dataclasses.replace(self, location=str(path), storage_options={})
+
+    @property
+    def file(self) -> Path | None:
+        """The file, if it is a local `.nii.gz` that can stand for itself; else None."""
+        path = local_path(self.location)
+        plain = self.format == "volume" and self.location.endswith(".nii.gz")
+        return path if plain else None
+
+    def _read(self, path: Path) -> sitk.Image:
+        if self.format == "volume":
+            return read_whole_volume(path)
+        if self.format == "dicom_series":
+            from coala_kedro.imaging.dicom import read_series
+
+            return read_series(path)
+        from coala_kedro.imaging.dicom_seg import read_segments  # highdicom too
+
+        return read_segments(path, self.segments)
