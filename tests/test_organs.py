@@ -12,10 +12,12 @@ from totalsegmentator.map_to_binary import class_map, class_map_5_parts
 from coala_kedro.anatomy import ORGANS
 from coala_kedro.organs import (
     ExistingMasks,
+    OrganMaskError,
     OrganSegmenterDataset,
     OrganSegmenterError,
     TotalSegmentator,
 )
+from coala_kedro.organs.segmenter import CLASS_IDS
 from coala_kedro.organs.totalsegmentator import MODEL_FILES, MODEL_FOLDERS
 
 LIVER, SPLEEN, AORTA = 5, 1, 52
@@ -76,8 +78,12 @@ class TestExistingMasks:
         assert not sitk.GetArrayFromImage(masks.segment("crlm_007", scan))[0].any()
 
     def test_absent(self, masks, scan, tmp_path):
-        with pytest.raises(OrganSegmenterError, match="crlm_007") as error:
+        with pytest.raises(OrganSegmenterError, match=r"crlm_007.*No file below"):
             masks.segment("crlm_007", scan)
+        (tmp_path / "crlm_008.nii.gz").touch()
+        with pytest.raises(OrganMaskError, match="Scan crlm_007 has no organ mask") as error:
+            ExistingMasks(path=str(tmp_path)).check("crlm_007", scan)
+        assert error.value.code == "organ_mask_absent"
         assert str(tmp_path / "crlm_007.nii.gz") in str(error.value)
         assert "segmenter: totalsegmentator" in str(error.value)
 
@@ -93,20 +99,51 @@ class TestExistingMasks:
         with pytest.raises(OrganSegmenterError, match=f"crlm_007.*{fault}"):
             masks.segment("crlm_007", scan)
 
-    def test_other_size(self, masks, scan, labels):
-        write(masks, image(labels[:-1]))
-        with pytest.raises(OrganSegmenterError, match=r"crlm_007.*size \(10, 8, 5\)"):
-            masks.segment("crlm_007", scan)
+    def test_a_part_of_the_scan_is_put_where_it_belongs(self, masks, scan, labels):
+        write(masks, sitk.Flip(image(labels)[:, :, :-1], (True, False, False)))
+        organs = sitk.GetArrayFromImage(masks.segment("crlm_007", scan))
+        assert np.array_equal(organs, np.where(labels == AORTA, 0, labels))
+
+    def test_another_grid_if_it_is_allowed(self, tmp_path, scan, labels):
+        masks = ExistingMasks(path=str(tmp_path), resample="nearest")
+        write(masks, sitk.Expand(image(labels), (2, 2, 2), sitk.sitkNearestNeighbor))
+        organs = sitk.GetArrayFromImage(masks.segment("crlm_007", scan))
+        assert np.array_equal(organs, np.where(labels == AORTA, 0, labels))
+
+    def test_values_of_its_own(self, tmp_path, scan, labels):
+        masks = ExistingMasks(path=str(tmp_path), ids={"liver": [LIVER, AORTA], "colon": SPLEEN})
+        write(masks, image(labels))
+        organs = sitk.GetArrayFromImage(masks.segment("crlm_007", scan))
+        own = {LIVER: LIVER, AORTA: LIVER, SPLEEN: CLASS_IDS["colon"], 0: 0}
+        assert np.array_equal(organs, np.vectorize(own.get)(labels))
+
+    def test_a_file_per_organ(self, tmp_path, scan, labels):
+        masks = ExistingMasks(path=str(tmp_path), pattern="{scan_id}/{organ}.nii.gz")
+        (tmp_path / "crlm_007").mkdir()
+        for organ, value in (("liver", LIVER), ("spleen", SPLEEN), ("aorta", AORTA)):
+            mask = image((labels == value).astype(np.uint8))
+            sitk.WriteImage(mask, str(tmp_path / "crlm_007" / f"{organ}.nii.gz"))
+        organs = sitk.GetArrayFromImage(masks.segment("crlm_007", scan))
+        assert np.array_equal(organs, np.where(labels == AORTA, 0, labels))
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({"ids": {"kidney": 1}}, "no organ kidney"),
+            ({"ids": {"liver": 1, "spleen": 1}}, "each for one organ"),
+            ({"ids": {"liver": 0}}, "from 1 up"),
+            ({"pattern": "organs.nii.gz"}, "must have {scan_id}"),
+            ({"format": "dicom_seg"}, "segments"),
+            ({"resample": "linear"}, "can be 'nearest'"),
+        ],
+    )
+    def test_options_that_cannot_be(self, tmp_path, options, told):
+        with pytest.raises(OrganSegmenterError, match=told):
+            ExistingMasks(path=str(tmp_path), **options)
 
     def test_interpolated_values(self, masks, scan, labels):
         write(masks, image(labels * np.float32(0.5)))
         with pytest.raises(OrganSegmenterError, match=r"crlm_007.*2\.5"):
-            masks.segment("crlm_007", scan)
-
-    def test_no_liver(self, masks, scan, labels):
-        labels[labels == LIVER] = SPLEEN
-        write(masks, image(labels))
-        with pytest.raises(OrganSegmenterError, match=r"crlm_007.*no liver"):
             masks.segment("crlm_007", scan)
 
     def test_truncated_file_is_not_read_as_zeros(self, masks, scan, labels):

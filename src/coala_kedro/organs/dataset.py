@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
@@ -15,6 +16,8 @@ SEGMENTERS: dict[str, type[TotalSegmentator] | type[ExistingMasks]] = {
     "totalsegmentator": TotalSegmentator,
     "existing_masks": ExistingMasks,
 }
+
+_SECRET = "storage_options"
 
 
 class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
@@ -31,6 +34,28 @@ class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
           type: coala_kedro.organs.OrganSegmenterDataset
           segmenter: existing_masks
           path: data/01_raw/external/organs
+
+        clinic.organ_segmenter:  # with values of its own
+          type: coala_kedro.organs.OrganSegmenterDataset
+          segmenter: existing_masks
+          path: /clinic/labels
+          pattern: "{scan_id}/labels.nrrd"
+          ids: {liver: 1, spleen: 2, colon: [3, 4]}
+
+        bucket.organ_segmenter:  # TotalSegmentator's folders of a file per class, in a bucket
+          type: coala_kedro.organs.OrganSegmenterDataset
+          segmenter: existing_masks
+          path: s3://hospital/segmentations
+          pattern: "{scan_id}/{organ}.nii.gz"
+          credentials: hospital_s3
+
+        pacs.organ_segmenter:  # DICOM segmentations
+          type: coala_kedro.organs.OrganSegmenterDataset
+          segmenter: existing_masks
+          path: /pacs/export
+          pattern: "{scan_id}/*/SEG_*/*.dcm"
+          format: dicom_seg
+          segments: {liver: "Liver", spleen: "Spleen"}
         ```
 
         >>> dataset = OrganSegmenterDataset(segmenter="totalsegmentator", device="cpu")
@@ -39,26 +64,33 @@ class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
     """
 
     def __init__(
-        self, *, segmenter: str, metadata: dict[str, Any] | None = None, **options: Any
+        self,
+        *,
+        segmenter: str,
+        credentials: Mapping[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **options: Any,
     ) -> None:
         """Create the dataset.
 
         Args:
             segmenter: `totalsegmentator` or `existing_masks`.
+            credentials: What opens the URL of existing masks, for fsspec.
             metadata: Anything kedro-viz or another plugin reads; ignored here.
-            **options: The attributes of `TotalSegmentator` or `ExistingMasks`.
+            **options: The attributes of `TotalSegmentator` or `ExistingMasks`, but for
+                `storage_options`.
 
         Raises:
             DatasetError: There is no such segmenter, or an option is unknown, missing or wrong.
         """
         self._name = segmenter
         self._options = options
-        self._segmenter = _build(segmenter, options)
+        self._segmenter = _build(segmenter, options, credentials)
         self.metadata = metadata
 
     def load(self) -> OrganSegmenter:
         """Give the segmenter; it is picklable and light, and does nothing until it is called."""
-        return self._segmenter
+        return dataclasses.replace(self._segmenter)  # which has not yet looked what files there are
 
     def save(self, data: NoReturn) -> None:
         """Refuse: a segmenter is described in the catalog.
@@ -83,20 +115,24 @@ class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
         return config | options
 
 
-def _build(name: str, options: dict[str, Any]) -> OrganSegmenter:
+def _build(
+    name: str, options: dict[str, Any], credentials: Mapping[str, Any] | None
+) -> TotalSegmentator | ExistingMasks:
     if name not in SEGMENTERS:
         raise DatasetError(f"There is no segmenter '{name}'. Allowed: {', '.join(SEGMENTERS)}.")
-    fields = dataclasses.fields(SEGMENTERS[name])
-    allowed = ", ".join(field.name for field in fields)
-    if unknown := options.keys() - {field.name for field in fields}:
+    fields = {f.name: f for f in dataclasses.fields(SEGMENTERS[name]) if f.name != _SECRET}
+    if unknown := options.keys() - fields.keys():
         raise DatasetError(
             f"The segmenter '{name}' has no option {', '.join(sorted(unknown))}. "
-            f"Allowed: {allowed}."
+            f"Allowed: {', '.join(fields)}."
         )
-    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+    needed = {n for n, field in fields.items() if field.default is dataclasses.MISSING}
     if missing := needed - options.keys():
         raise DatasetError(f"The segmenter '{name}' needs the option {', '.join(sorted(missing))}.")
+    if credentials and name != "existing_masks":
+        raise DatasetError(f"The segmenter '{name}' opens no URL and takes no credentials.")
+    secret: dict[str, Any] = {_SECRET: credentials} if credentials else {}
     try:
-        return SEGMENTERS[name](**options)
+        return SEGMENTERS[name](**options, **secret)
     except OrganSegmenterError as error:
-        raise DatasetError(str(error)) from error
+        raise DatasetError(str(error)) from None

@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +59,34 @@ class TotalSegmentatorProcess:
         Raises:
             OrganSegmenterError: TotalSegmentator fails, or its process ends.
         """
-        with self._lock:
-            if self._rest:
-                self._rest.cancel()
+        with self._in_use() as process:
+            mask_file = self._folder / "mask.nii"
+            request = {"function": "segment", "mask_file": str(mask_file), **settings}
             try:
-                mask = self._ask(scan_id, scan, settings, self._running())
-            except BaseException:
-                # After an error, or Ctrl-C in a notebook, its next reply may belong to this scan.
-                self.stop()
-                raise
-            self._rest = threading.Timer(REST_S, self.stop)
-            self._rest.daemon = True
-            self._rest.start()
-            return mask
+                self._ask(scan_id, scan, request, process)
+                return sitk.ReadImage(str(mask_file))
+            finally:
+                mask_file.unlink(missing_ok=True)
+
+    def contrast_phase(
+        self, scan_id: str, scan: sitk.Image, settings: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Tell the contrast phase of a scan, starting the process if it does not run.
+
+        Args:
+            scan_id: Name of the scan, for messages.
+            scan: CT in HU.
+            settings: The other arguments of `worker.contrast_phase`.
+
+        Returns:
+            What `worker.contrast_phase` returns.
+
+        Raises:
+            OrganSegmenterError: TotalSegmentator fails, or its process ends.
+        """
+        with self._in_use() as process:
+            request = {"function": "contrast_phase", **settings}
+            return self._ask(scan_id, scan, request, process)
 
     def stop(self) -> None:
         """End the process, if it runs, and remove its folder with every image in it."""
@@ -84,6 +100,21 @@ class TotalSegmentatorProcess:
                 process.kill()
                 process.communicate()
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[subprocess.Popen[str]]:
+        with self._lock:
+            if self._rest:
+                self._rest.cancel()
+            try:
+                yield self._running()
+            except BaseException:
+                # After an error, or Ctrl-C in a notebook, its next reply may belong to this scan.
+                self.stop()
+                raise
+            self._rest = threading.Timer(REST_S, self.stop)
+            self._rest.daemon = True
+            self._rest.start()
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process and self._process.poll() is None:
@@ -106,25 +137,26 @@ class TotalSegmentatorProcess:
         self,
         scan_id: str,
         scan: sitk.Image,
-        settings: Mapping[str, Any],
+        request: Mapping[str, Any],
         process: subprocess.Popen[str],
-    ) -> sitk.Image:
+    ) -> Any:
         assert process.stdin is not None
         assert process.stdout is not None
-        scan_file, mask_file = self._folder / "scan.nii", self._folder / "mask.nii"
-        request = {"scan_file": str(scan_file), "mask_file": str(mask_file), **settings}
+        scan_file = self._folder / "scan.nii"
         try:
             sitk.WriteImage(scan, str(scan_file))
-            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.write(json.dumps({"scan_file": str(scan_file), **request}) + "\n")
             process.stdin.flush()
-            reply = process.stdout.readline()
-            if not reply:
+            line = process.stdout.readline()
+            if not line:
                 raise BrokenPipeError
-            if error := json.loads(reply)["error"]:
+            reply = json.loads(line)
+            if reply["error"]:
                 raise OrganSegmenterError(
-                    f"Scan {scan_id}: TotalSegmentator failed with {error}. {self._log_end()}"
+                    f"Scan {scan_id}: TotalSegmentator failed with {reply['error']}. "
+                    f"{self._log_end()}"
                 )
-            return sitk.ReadImage(str(mask_file))
+            return reply.get("result")
         except BrokenPipeError:
             raise OrganSegmenterError(
                 f"Scan {scan_id}: TotalSegmentator's process ended with code {process.wait()} (-9: "
@@ -133,7 +165,6 @@ class TotalSegmentatorProcess:
             ) from None
         finally:
             scan_file.unlink(missing_ok=True)
-            mask_file.unlink(missing_ok=True)
 
     @property
     def _log(self) -> Path:

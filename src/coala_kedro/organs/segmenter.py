@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Literal, Protocol
 
 import numpy as np
 import SimpleITK as sitk
 
 from coala_kedro.anatomy import LIVER, ORGANS
-from coala_kedro.imaging.geometry import grid_differences, image_like, labels_zyx, replace_labels
+from coala_kedro.imaging.geometry import image_like, labels_zyx, paste_on_grid, replace_labels
 
-ORGAN_IDS = frozenset(s.totalsegmentator_id for s in ORGANS if s.totalsegmentator_id is not None)
-LIVER_ID = next(s.totalsegmentator_id for s in ORGANS if s.id == LIVER)
+CLASS_IDS = {s.name: s.totalsegmentator_id for s in ORGANS if s.totalsegmentator_id is not None}
+"""Class ids of TotalSegmentator's task `total` by the name that they and we use."""
+ORGAN_IDS = frozenset(CLASS_IDS.values())
+LIVER_ID = CLASS_IDS[next(s.name for s in ORGANS if s.id == LIVER)]
+LEFT_ORGAN_IDS = frozenset((CLASS_IDS["spleen"], CLASS_IDS["stomach"]))
+"""Of organs that lie left of the liver."""
 
-_BEYOND = 255
-"""Stands for every id from 255 up; the task `total` ends at 117."""
-_KEPT = np.array([i if i in ORGAN_IDS else 0 for i in range(_BEYOND + 1)], dtype=np.uint8)
+OrganMaskFault = Literal[
+    "organ_mask_absent", "organ_mask_unreadable", "organ_mask_grid", "organ_mask_values"
+]
 
 
 class OrganSegmenterError(RuntimeError):
     """A scan's organs cannot be had; the message names the cause and the remedy."""
+
+
+class OrganMaskError(OrganSegmenterError):
+    """One scan's organ mask cannot be used; other scans' masks may be right.
+
+    Attributes:
+        code: The check of screening that it fails.
+    """
+
+    def __init__(self, message: str, code: OrganMaskFault) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[OrganMaskError], tuple[str, OrganMaskFault]]:
+        """Keep the code on the way between processes."""
+        return type(self), (str(self), self.code)
 
 
 class OrganSegmenter(Protocol):
@@ -32,6 +53,13 @@ class OrganSegmenter(Protocol):
     def fingerprint_for(self, scan_id: str) -> str:
         """The settings and files that decide the result for one scan."""
 
+    def check(self, scan_id: str, scan: sitk.Image) -> None:
+        """Make sure that the scan's organ mask can be used, where it has been made before.
+
+        Raises:
+            OrganMaskError: It cannot.
+        """
+
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:
         """Outline the twelve organs.
 
@@ -41,37 +69,63 @@ class OrganSegmenter(Protocol):
 
         Returns:
             The organ mask: uint8, on the scan's grid, 0 or the class id of TotalSegmentator's task
-            `total` of one of `anatomy.ORGANS`.
+            `total` of one of `anatomy.ORGANS`. It may lack organs, the liver too.
 
         Raises:
             OrganSegmenterError: There is no organ mask to be had for this scan.
         """
 
 
-def checked_organ_mask(mask: sitk.Image, scan: sitk.Image, name: str, remedy: str) -> sitk.Image:
-    """Check a segmentation against its scan and keep the twelve organs.
+def labels_on_grid(
+    mask: sitk.Image, scan: sitk.Image, name: str, remedy: str, *, resample: bool = False
+) -> np.ndarray:
+    """Put a mask on its scan's grid, after checking that its values are labels.
 
     Args:
-        mask: Values are class ids of TotalSegmentator's task `total`.
+        mask: On the scan's grid, or on a part of it (cropped, flipped, axes exchanged).
         scan: The scan it belongs to.
         name: What the mask is, with the scan's name, for messages.
-        remedy: What to do when the mask does not fit or shows no liver.
+        remedy: What to do when the mask does not fit.
+        resample: Take the nearest voxel of a mask on any other grid.
 
     Returns:
-        The organ mask: uint8, exactly on the scan's grid, every other class 0.
+        Labels (z, y, x), 0 where the mask does not reach.
 
     Raises:
-        OrganSegmenterError: The grids differ, a value is no label, or there is no liver: neither a
-            study of liver metastases nor its label maps can use such a mask.
+        OrganMaskError: The mask is on another grid, or a value is no label.
     """
-    differences = grid_differences(mask, scan)
-    if differences:
-        raise OrganSegmenterError(f"{name} is not on its scan's grid: {differences}. {remedy}")
+    if mask.GetNumberOfComponentsPerPixel() != 1:
+        n_values = mask.GetNumberOfComponentsPerPixel()
+        raise OrganMaskError(f"{name} has {n_values} values a voxel. {remedy}", "organ_mask_values")
     try:
-        labels = labels_zyx(mask, name)
+        placed = paste_on_grid(mask, scan, resample=resample)
     except ValueError as error:
-        raise OrganSegmenterError(f"{error} {remedy}") from error
-    organs = replace_labels(np.minimum(labels, _BEYOND), _KEPT)
-    if not (organs == LIVER_ID).any():
-        raise OrganSegmenterError(f"{name} has no liver (class id {LIVER_ID}). {remedy}")
-    return image_like(organs, scan)
+        message = f"{name} is not on its scan's grid: {error} {remedy}"
+        raise OrganMaskError(message, "organ_mask_grid") from None
+    try:
+        return labels_zyx(placed, name)
+    except ValueError as error:
+        raise OrganMaskError(f"{error} {remedy}", "organ_mask_values") from None
+
+
+def organ_mask(
+    labels: np.ndarray, scan: sitk.Image, class_ids: Mapping[int, int] | None = None
+) -> sitk.Image:
+    """Make the organ mask of labels: of the twelve organs only.
+
+    Args:
+        labels: Labels (z, y, x) on the scan's grid.
+        scan: The scan.
+        class_ids: Class ids of the task `total` by label; by default the labels are class ids.
+
+    Returns:
+        The organ mask: uint8, exactly on the scan's grid.
+    """
+    known = class_ids or {organ: organ for organ in ORGAN_IDS}
+    beyond = max(known) + 1
+    table = np.zeros(beyond + 1, dtype=np.uint8)
+    for label, class_id in known.items():
+        table[label] = class_id
+    if labels.max(initial=0) > beyond:
+        labels = np.minimum(labels, beyond)
+    return image_like(replace_labels(labels, table), scan)

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from coala_kedro.anatomy import ORGANS
 from coala_kedro.organs.process import process_for
-from coala_kedro.organs.segmenter import OrganSegmenterError, checked_organ_mask
+from coala_kedro.organs.segmenter import OrganSegmenterError, labels_on_grid, organ_mask
 
 ORGANS_MODEL, CROP_3MM_MODEL, CROP_6MM_MODEL = 291, 297, 298
 MODEL_FOLDERS = {
@@ -81,12 +81,15 @@ class TotalSegmentator:
         """The same for every scan."""
         return self.fingerprint
 
+    def check(self, scan_id: str, scan: sitk.Image) -> None:
+        """Nothing to check: there is no mask before the scan is segmented."""
+
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:
         """Outline the organs, as `OrganSegmenter.segment` describes it.
 
         Raises:
-            OrganSegmenterError: Weights are missing, the scan is not three-dimensional or shows
-                no liver, or TotalSegmentator fails.
+            OrganSegmenterError: Weights are missing, the scan is not three-dimensional, or
+                TotalSegmentator fails.
         """
         weights = self.find_weights()
         if scan.GetDimension() != 3 or scan.GetNumberOfComponentsPerPixel() != 1:
@@ -102,13 +105,14 @@ class TotalSegmentator:
             "robust_crop": self.robust_crop,
             "classes": [s.name for s in ORGANS],
         }
-        return checked_organ_mask(
+        labels = labels_on_grid(
             process_for(self.device).segment(scan_id, scan, settings),
             scan,
             name=f"Scan {scan_id}: TotalSegmentator's mask",
             remedy="Is it a CT of the abdomen, in HU, with the right orientation? If it is, try "
             "`robust_crop: true`; else leave the scan out of scans.csv.",
         )
+        return organ_mask(labels, scan)
 
     def find_weights(self) -> Path:
         """Find the folder of weights and look whether the models are there and whole.

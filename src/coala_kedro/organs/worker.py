@@ -1,13 +1,15 @@
 """Runs TotalSegmentator: `python -P worker.py FOLDER`. The only file that imports totalsegmentator.
 
-Standard input brings one request a line, the arguments of `segment` as JSON; standard output takes
-one reply a line, `{"error": text or null}`. When standard input ends the process ends, whatever it
-is doing, and FOLDER, where all its temporary files lie, is removed. It knows nothing of
-coala_kedro, so that it starts without it.
+Standard input brings one request a line, as JSON the arguments of `segment` or `contrast_phase` and
+which of them is the `function`; standard output takes one reply a line, `{"result": what it
+returned, "error": text or null}`. When standard input ends the process ends, whatever it is doing,
+and FOLDER, where all its temporary files lie, is removed. It knows nothing of coala_kedro, so that
+it starts without it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import multiprocessing
@@ -22,6 +24,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+HEAD_MODELS = {
+    "headneck_bones_vessels": "Dataset776_headneck_bones_vessels_492subj",
+    "total": "Dataset298_TotalSegmentator_total_6mm_1559subj",
+}
+"""Models that the contrast phase of a scan with a brain needs, by what downloads them."""
+
 
 def main(folder: Path) -> None:
     """Answer requests until standard input ends."""
@@ -30,16 +38,17 @@ def main(folder: Path) -> None:
     _settle(folder)
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, folder), daemon=True).start()
+    functions: dict[str, Callable[..., Any]] = {f.__name__: f for f in (segment, contrast_phase)}
     while True:
         request = json.loads(requests.get())
-        error = None
+        result = error = None
         try:
-            segment(**request)
+            result = functions[request.pop("function")](**request)
         # TotalSegmentator leaves by SystemExit when an input or a licence is missing.
         except (Exception, SystemExit) as fault:
             traceback.print_exc()
             error = f"{type(fault).__name__}: {fault}"
-        print(json.dumps({"error": error}), file=replies, flush=True)
+        print(json.dumps({"result": result, "error": error}), file=replies, flush=True)
 
 
 def segment(
@@ -79,6 +88,50 @@ def segment(
     )
 
 
+def contrast_phase(*, scan_file: str, weights: str, device: str) -> dict[str, Any] | None:
+    """Tell the contrast phase of one scan.
+
+    Args:
+        scan_file: NIfTI file of the scan.
+        weights: Folder that holds the 3 mm model.
+        device: `auto`, `cpu`, `gpu` or `gpu:<index>`.
+
+    Returns:
+        What `get_ct_contrast_phase` tells: `phase`, `probability` and more; None without a liver.
+
+    Raises:
+        FileNotFoundError: The scan shows the brain, and the models for it are absent.
+    """
+    os.environ["TOTALSEG_WEIGHTS_PATH"] = weights
+    segment_scan, device = _totalsegmentator(), _device(device)
+    from totalsegmentator.bin import totalseg_get_phase
+
+    has_liver = False
+
+    def segment_for_phase(image: Any, output: None, *, task: str = "total", **options: Any) -> Any:
+        nonlocal has_liver
+        if task != "total":
+            _require_head_models(Path(weights))
+        # For the head it forgets the device, and would take a GPU that was not asked for.
+        mask, statistics = segment_scan(image, output, task=task, **({"device": device} | options))
+        has_liver |= task == "total" and statistics["liver"]["volume"] > 0
+        return mask, statistics
+
+    totalseg_get_phase.totalsegmentator = segment_for_phase
+    steps = totalseg_get_phase.get_ct_contrast_phase(Path(scan_file), device=device, quiet=True)
+    *_, last = steps
+    return last["result"] if has_liver else None
+
+
+def _require_head_models(weights: Path) -> None:
+    if absent := [task for task, model in HEAD_MODELS.items() if not (weights / model).is_dir()]:
+        commands = "` and `".join(f"totalseg_download_weights -t {task}" for task in absent)
+        raise FileNotFoundError(
+            "the scan shows the brain, so its phase is told from the vessels of the neck too, and "
+            f"their models are not in {weights}: run `{commands}` where there is internet"
+        )
+
+
 def _settle(folder: Path) -> None:
     """Keep temporary files and TotalSegmentator's settings in our folder, statistics switched off.
 
@@ -109,6 +162,8 @@ def _listen(requests: queue.SimpleQueue[str], folder: Path) -> None:
 @functools.cache
 def _totalsegmentator() -> Callable[..., Any]:
     """TotalSegmentator's function, prepared to run offline and in this process alone."""
+    with contextlib.suppress(ImportError):
+        import xgboost  # noqa: F401  # loaded after torch, on a Mac it crashes (totalseg_get_phase)
     import torch
     from totalsegmentator import nnunet, python_api
     from totalsegmentator.custom_trainers import nnUNetTrainer
@@ -117,8 +172,12 @@ def _totalsegmentator() -> Callable[..., Any]:
     # were looked for before, so here nothing is ever fetched (or deleted, as old versions are).
     python_api.download_pretrained_weights = lambda _task: None
     # nnU-Net looks a trainer up by importing all of them, and one needs a torchvision that matches
-    # torch. The trainer only builds the network, and both of these build it as the stock one does.
-    for name in ("nnUNetTrainerNoMirroring", "nnUNetTrainer_4000epochs_NoMirroring"):
+    # torch. The trainer only builds the network, and all of these build it as the stock one does.
+    for name in (
+        "nnUNetTrainerNoMirroring",
+        "nnUNetTrainer_4000epochs_NoMirroring",
+        "nnUNetTrainer_DASegOrd0_NoMirroring",
+    ):
         nnunet.custom_trainers[name] = nnUNetTrainer
     # For one scan, processes that read and write cost seconds and shared memory, and gain nothing.
     nnunet.nnUNetPredictor.predict_from_files = _predict_sequentially
