@@ -34,12 +34,11 @@ def faults_of(table):
     return faults
 
 
-def test_a_table_is_sorted_by_scan_and_its_other_columns_are_kept(table):
-    checked = check_scan_table(table.assign(ward="B4"), "internal")
+def test_a_table_is_sorted_by_scan(table):
+    checked = check_scan_table(table, "internal")
     assert list(checked["scan_id"]) == ["a_post", "a_pre", "b_pre", "c_pre"]
     assert list(checked.index) == [0, 1, 2, 3]
     assert list(checked["patient_id"]) == ["a", "a", "b", "c"]
-    assert set(checked["ward"]) == {"B4"}
 
 
 def test_optional_columns_may_be_absent(table):
@@ -110,14 +109,9 @@ def test_a_scan_that_is_there_twice_is_named(table):
     }
 
 
-@pytest.mark.parametrize("role", ["manual", "unlabelled"])
-def test_a_patient_in_training_and_in_test_is_named_with_the_scans(table, role):
-    table.loc[1, "role"] = role
-    table.loc[2, "role"] = "test"
-    assert faults_of(table) == [
-        f"- patient 'a' has scans in training and in test: a_pre ({role}), a_post (test); give "
-        "all of them the role 'test', or none."
-    ]
+def test_columns_that_the_study_does_not_know_are_dropped(table):
+    table["patient_name"] = "Somebody"
+    assert "patient_name" not in check_scan_table(table, "internal")
 
 
 def test_a_patient_may_be_outlined_at_one_timepoint_and_unlabelled_at_the_other(table):
@@ -137,9 +131,8 @@ def test_ids_read_as_numbers_are_named(table):
 def test_several_faults_are_told_at_once(table):
     table.loc[0, "timepoint"] = "during"
     table.loc[1, "acquired_on"] = "1 May"
-    table.loc[2, "role"] = "test"
     faults = "\n".join(faults_of(table.drop(columns="sex").assign(sex="x")))
-    for part in ("'c_pre', column 'timepoint'", "'a_pre', column 'acquired_on'", "patient 'a'"):
+    for part in ("'c_pre', column 'timepoint'", "'a_pre', column 'acquired_on'"):
         assert faults.count(part) == 1
     assert faults.count("column 'sex': 'x' must be one of F, M") == 4
 

@@ -53,10 +53,16 @@ SCAN_TABLE = pa.DataFrameSchema(
         "age_years": _number(pa.Check.in_range(0, 120, error="must be from 0 to 120")),
         "n_crlm": _number(pa.Check.ge(0, error="must be 0 or more")),
         "largest_crlm_diameter_mm": _number(pa.Check.ge(0, error="must be 0 or more")),
+        "slice_thickness_mm": _number(pa.Check.gt(0, error="must be more than 0")),
+        "scanner": pa.Column(str, nullable=True, required=False),
     },
-    strict=False,
+    strict="filter",  # What a hospital's table has beside these may tell who somebody is.
 )
-"""Before systemic therapy `pre`, after it `post`; diameters in mm, ages in years, ISO dates."""
+"""Before systemic therapy `pre`, after it `post`; diameters in mm, ages in years, ISO dates.
+
+Other columns are dropped. Where slice thickness and scanner are left out, they are taken from the
+scans.
+"""
 
 
 class CohortError(ValueError):
@@ -74,21 +80,15 @@ def check_scan_table(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
         The table sorted by `scan_id`, its index 0 … n-1.
 
     Raises:
-        CohortError: A column is missing, a value is not allowed, or a patient has scans in
-            training (`manual`, `unlabelled`) and in `test`. Every fault is named at once.
+        CohortError: A column is missing, or a value is not allowed. Every fault is named at once.
     """
-    faults = []
     try:
         table = SCAN_TABLE.validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
-        faults = _column_faults(error.failure_cases, table)
-    if {"patient_id", "role", "scan_id"} <= set(table.columns):
-        faults += _shared_patients(table)
-    if faults:
         raise CohortError(
             f"The scan table of cohort '{cohort}' cannot be used:\n"
-            + "\n".join(f"- {fault}." for fault in faults)
-        )
+            + "\n".join(f"- {fault}." for fault in _column_faults(error.failure_cases, table))
+        ) from None
     return table.sort_values("scan_id", ignore_index=True)
 
 
@@ -117,20 +117,6 @@ def _rule(check: str) -> str:
 def _place(table: pd.DataFrame, row: int) -> str:
     scan_id = table["scan_id"].get(row) if "scan_id" in table else None
     return f"row {row + 1}" if pd.isna(scan_id) else f"scan '{scan_id}'"
-
-
-def _shared_patients(table: pd.DataFrame) -> list[str]:
-    in_test = table["role"] == "test"
-    shared = set(table.loc[in_test, "patient_id"]) & set(table.loc[~in_test, "patient_id"])
-    faults = []
-    for patient in sorted(shared, key=str):
-        scans = table.loc[table["patient_id"] == patient, ["scan_id", "role"]]
-        listed = ", ".join(f"{row.scan_id} ({row.role})" for row in scans.itertuples())
-        faults.append(
-            f"patient '{patient}' has scans in training and in test: {listed}; give all of them "
-            "the role 'test', or none"
-        )
-    return faults
 
 
 def scans_with_role(table: pd.DataFrame, *roles: str) -> list[str]:

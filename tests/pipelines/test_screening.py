@@ -1,232 +1,203 @@
-import numpy as np
+import dataclasses
+import logging
+import shutil
+
 import pandas as pd
 import pytest
-import SimpleITK as sitk
+from broken import BROKEN, a_whole_cohort_at, rewrite, stray
+from hospital import READERS, Hospital, abdomen, image, truncate, write
 from pydantic import ValidationError
 
 from coala_kedro.cohort import CohortError
-from coala_kedro.datasets import VolumeFolderDataset
-from coala_kedro.pipelines.preprocessing.nodes import screen_scans
-from coala_kedro.pipelines.preprocessing.screening import Screening
-
-READERS = ("reader_1", "reader_2")
+from coala_kedro.pipelines.preprocessing.checks import ALWAYS_REFUSED, CHECKS, Limits, Screening
+from coala_kedro.pipelines.preprocessing.screening import FINDINGS
 
 
-class Cohort:
-    """A cohort in the raw layout: three outlined scans and one that is not."""
-
-    def __init__(self, root):
-        self.root = root
-        self.table = pd.DataFrame(
-            [
-                ("a_post", "a", "post", "manual", "2020-05-01"),
-                ("a_pre", "a", "pre", "manual", "2020-02-01"),
-                ("b_pre", "b", "pre", "test", "2020-03-01"),
-                ("c_pre", "c", "pre", "unlabelled", "2020-04-01"),
-            ],
-            columns=["scan_id", "patient_id", "timepoint", "role", "acquired_on"],
-        )
-        for folder in ("scans", *(f"readers/{reader}" for reader in READERS)):
-            (root / folder).mkdir(parents=True)
-        noise = np.random.default_rng(0).integers(-1000, 1000, (4, 5, 6), np.int16)
-        for scan_id in self.table["scan_id"]:
-            self.write_scan(scan_id, noise)
-        for scan_id in ("a_post", "a_pre", "b_pre"):
-            for reader in READERS:
-                self.write_mask(reader, scan_id, (noise > 0).astype(np.uint8))
-
-    def scan(self, scan_id):
-        return self.root / "scans" / f"{scan_id}.nii.gz"
-
-    def mask(self, reader, scan_id):
-        return self.root / "readers" / reader / f"{scan_id}.nii.gz"
-
-    def write_scan(self, scan_id, voxels):
-        write(voxels, self.scan(scan_id))
-
-    def write_mask(self, reader, scan_id, voxels, spacing=(0.7, 0.7, 5.0)):
-        write(voxels, self.mask(reader, scan_id), spacing)
-
-    def screen(self, **screening):
-        return screen_scans(
-            self.table,
-            VolumeFolderDataset(path=str(self.root / "scans"), raw=True).load(),
-            VolumeFolderDataset(path=str(self.root / "readers"), raw=True).load(),
-            "internal",
-            Screening(**screening),
-        )
-
-    def faults(self, **screening):
-        with pytest.raises(CohortError) as raised:
-            self.screen(**screening)
-        title, *faults = str(raised.value).splitlines()
-        assert "'internal'" in title
-        return faults
-
-
-def write(voxels, path, spacing=(0.7, 0.7, 5.0)):
-    image = sitk.GetImageFromArray(voxels)
-    image.SetSpacing(spacing)
-    sitk.WriteImage(image, str(path))
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+@pytest.fixture(scope="session")
+def sound_hospital(tmp_path_factory):
+    return Hospital(tmp_path_factory.mktemp("sound")).build()
 
 
 @pytest.fixture
-def cohort(tmp_path):
-    return Cohort(tmp_path)
+def hospital(sound_hospital, tmp_path):
+    shutil.copytree(sound_hospital.root, tmp_path / "hospital")
+    return Hospital(tmp_path / "hospital")
 
 
-def test_a_sound_cohort_is_accepted_as_it_is(cohort):
-    pd.testing.assert_frame_equal(cohort.screen(), cohort.table)
+def codes(findings, scan_id=None):
+    chosen = findings if scan_id is None else findings[findings["scan_id"] == scan_id]
+    return sorted(zip(chosen["code"], chosen["severity"], strict=True))
 
 
-def test_a_fault_of_the_table_is_told_before_any_file_is_read(cohort):
-    cohort.table.loc[0, "role"] = "train"
-    truncate(cohort.scan("a_pre"))
-    (fault,) = cohort.faults()
-    assert "scan 'a_post', column 'role': 'train' must be one of" in fault
+def test_a_sound_hospital_is_accepted_as_it_is(hospital):
+    accepted, findings = hospital.screen()
+    pd.testing.assert_frame_equal(accepted, hospital.table)
+    assert findings.empty
+    assert list(findings) == FINDINGS
 
 
-def test_a_scan_without_a_file_is_named(cohort):
-    cohort.scan("c_pre").unlink()
-    assert cohort.faults() == [
-        "- scan 'c_pre' is in the table but has no file: add it or drop the row."
-    ]
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_told_with_its_reason_and_the_rest_goes_on(hospital, name):
+    spoil, *expected = BROKEN[name]
+    spoil(hospital)
+    accepted, findings = hospital.screen()
+    found = findings[findings["scan_id"] == "a_pre"]
+    assert sorted(found["code"]) == sorted(expected)
+    assert found["remedy"].str.len().gt(10).all()
+    refused = (found["severity"] == "refuse").any()
+    assert ("a_pre" in set(accepted["scan_id"])) == (not refused)
+    untouched = {"same_voxels": {"a_post"}, "patient_in_training_and_test": {"b_pre"},
+                 "post_before_pre": {"b_pre"}}.get(expected[0], {"a_post", "b_pre"})  # fmt: skip
+    assert untouched <= set(accepted["scan_id"])
+    assert not findings[findings["scan_id"].isin(untouched)].size
 
 
-@pytest.mark.parametrize("folder", ["scans", "readers/reader_1"])
-def test_a_file_without_a_row_is_named(cohort, folder):
-    write(np.zeros((4, 5, 6), np.int16), cohort.root / folder / "stray.nii.gz")
-    assert cohort.faults() == [
-        "- scan 'stray' has files but no row in scans.csv: add one or move the files away."
-    ]
+def test_files_without_a_row_are_told(hospital):
+    stray(hospital)
+    shutil.copy(hospital.mask("reader_1", "a_pre"), hospital.mask("reader_1", "other"))
+    accepted, findings = hospital.screen()
+    assert len(accepted) == 3
+    assert codes(findings, "stray") == codes(findings, "other") == [("no_row", "warn")]
 
 
-@pytest.mark.parametrize(("scan_id", "role"), [("a_pre", "manual"), ("b_pre", "test")])
-def test_an_outlined_scan_without_a_mask_is_named(cohort, scan_id, role):
+def test_a_fault_of_the_table_is_told_before_any_file_is_read(hospital):
+    hospital.table.loc[0, "role"] = "train"
+    with pytest.raises(CohortError, match="scan 'a_post', column 'role': 'train' must be one of"):
+        hospital.inspected()
+
+
+def test_masks_of_a_scan_that_needs_none_are_not_screened(hospital):
+    hospital.table.loc[2, "role"] = "unlabelled"
+    hospital.mask("reader_1", "b_pre").write_text("")
+    accepted, findings = hospital.screen()
+    assert len(accepted) == 3
+    assert findings.empty
+
+
+def another_hospital(root, scan_id="x_pre", patient_id="x"):
+    """One that is trained on, with its usable scans and facts."""
+    other = Hospital(root)
+    other.table = pd.DataFrame(
+        [(scan_id, patient_id, "pre", "manual", "2019-01-01")], columns=list(other.table)
+    )
+    hu, organs, crlm = abdomen(seed=99)
+    write(image(hu), other.scan(scan_id))
+    write(image(organs), other.organs(scan_id))
     for reader in READERS:
-        cohort.mask(reader, scan_id).unlink()
-    assert cohort.faults() == [
-        f"- scan '{scan_id}' has the role '{role}' but no reader's mask: add masks or make its "
-        "role 'unlabelled'."
-    ]
+        write(image(crlm), other.mask(reader, scan_id))
+    return other
 
 
-def test_not_every_reader_must_have_outlined_every_scan(cohort):
-    cohort.mask("reader_2", "a_pre").unlink()
-    assert len(cohort.screen()) == 4
+def test_nobody_is_trained_on_in_one_cohort_and_tested_in_the_other(hospital, tmp_path):
+    other = another_hospital(tmp_path / "other", patient_id="a")
+    accepted, findings = hospital.screen(other.table, other.inspected())
+    assert codes(findings) == [("patient_in_both_cohorts", "refuse")] * 2
+    assert list(accepted["scan_id"]) == ["b_pre"]
 
 
-def test_a_reader_on_another_grid_is_named_with_both_grids(cohort):
-    cohort.write_mask("reader_2", "a_pre", np.ones((4, 5, 7), np.uint8), spacing=(0.7, 0.7, 3.0))
-    assert cohort.faults() == [
-        "- scan 'a_pre', mask of 'reader_2': it is not on the scan's grid (size (7, 5, 4) instead "
-        "of (6, 5, 4) voxels; spacing (0.7, 0.7, 3) instead of (0.7, 0.7, 5) mm): export it on "
-        "that grid."
-    ]
+def test_the_same_voxels_in_the_other_cohort_are_found(hospital, tmp_path):
+    other = another_hospital(tmp_path / "other")
+    shutil.copy(hospital.scan("b_pre"), other.scan("x_pre"))
+    accepted, findings = hospital.screen(other.table, other.inspected())
+    assert codes(findings, "b_pre") == [("same_voxels", "refuse")]
+    assert findings["measured"].item() == "as the other cohort's 'x_pre'"
+    assert list(accepted["scan_id"]) == ["a_post", "a_pre"]
 
 
-def test_a_mask_that_is_no_mask_is_named(cohort):
-    cohort.write_mask("reader_1", "a_pre", np.full((4, 5, 6), 0.5, np.float32))
-    (fault,) = cohort.faults()
-    assert fault.startswith("- scan 'a_pre', mask of 'reader_1': it holds 0.5, which is no label")
+def test_what_another_cohort_refused_is_not_held_against_this_one(hospital, tmp_path):
+    other = another_hospital(tmp_path / "other", patient_id="a")
+    _, findings = hospital.screen(other.table.iloc[:0], other.inspected())
+    assert findings.empty
 
 
-def test_an_empty_mask_is_refused_unless_readers_may_see_nothing(cohort):
-    cohort.write_mask("reader_2", "a_pre", np.zeros((4, 5, 6), np.uint8))
-    assert cohort.faults() == [
-        "- scan 'a_pre', mask of 'reader_2': it is empty: outline the scan, or set "
-        "screening.empty_reader_mask to 'accept' if readers may see no lesion."
-    ]
-    assert len(cohort.screen(empty_reader_mask="accept")) == 4
+def test_strict_screening_stops_and_tells_every_fault(hospital):
+    truncate(hospital.scan("b_pre"))
+    rewrite(hospital.mask("reader_1", "a_pre"), lambda voxels: voxels * 0)
+    with pytest.raises(CohortError) as raised:
+        hospital.screen(strict=True)
+    title, *faults = str(raised.value).splitlines()
+    assert title == "Cohort 'internal' has 2 faults, and screening.strict is set:"
+    assert faults[0].startswith(
+        "- scan 'a_pre', mask of reader_1: mask_empty (0): outline the scan"
+    )
+    assert faults[1].startswith(
+        "- scan 'b_pre', scan: unreadable (the file is truncated or damaged"
+    )
 
 
-def test_accepting_empty_masks_accepts_nothing_else(cohort):
-    cohort.write_mask("reader_2", "a_pre", np.full((4, 5, 6), -1, np.int16))
-    (fault,) = cohort.faults(empty_reader_mask="accept")
-    assert "it holds -1, which is no label" in fault
+def test_strict_screening_lets_warnings_pass(hospital):
+    hospital.mask("reader_2", "a_pre").unlink()
+    accepted, findings = hospital.screen(strict=True)
+    assert len(accepted) == 3
+    assert codes(findings) == [("mask_absent", "warn")]
 
 
-def test_a_truncated_scan_is_named_with_its_file(cohort):
-    truncate(cohort.scan("c_pre"))
-    (fault,) = cohort.faults()
-    assert fault.startswith(f"- scan 'c_pre': {cohort.scan('c_pre')} is truncated or damaged")
-    assert fault.endswith(": copy or export it anew.")
+def test_a_cohort_of_which_nothing_is_left_stops(hospital):
+    for scan_id in hospital.table["scan_id"]:
+        truncate(hospital.scan(scan_id))
+    with pytest.raises(CohortError, match="has 3 faults, and no scan is left"):
+        hospital.screen()
 
 
-def test_a_truncated_mask_is_named_with_its_reader_and_file(cohort):
-    path = cohort.mask("reader_1", "b_pre")
-    truncate(path)
-    (fault,) = cohort.faults()
-    assert fault.startswith(f"- scan 'b_pre', mask of 'reader_1': {path} is truncated or damaged")
-    assert fault.endswith(": copy or export it anew.")
+def test_severities_and_limits_are_the_study_s_own(hospital):
+    rewrite(hospital.mask("reader_1", "a_pre"), lambda voxels: voxels * 0)
+    shutil.copy(hospital.mask("reader_2", "b_pre"), hospital.mask("reader_2", "stray"))
+    rewrite(hospital.mask("reader_2", "a_post"), lambda voxels: voxels * 3)
+    accepted, findings = hospital.screen(
+        severity={"mask_empty": "warn", "no_row": "ignore"}, limits={"mask_values": (1, 3)}
+    )
+    assert len(accepted) == 3
+    assert codes(findings) == [("mask_empty", "warn")]
 
 
-def test_a_file_that_is_no_volume_is_named(cohort):
-    cohort.scan("c_pre").write_text("not a volume")
-    (fault,) = cohort.faults()
-    assert f"scan 'c_pre': {cohort.scan('c_pre')}" in fault
+def test_a_finding_tells_what_was_measured_and_its_limit(hospital):
+    a_whole_cohort_at((2.5, 2.5, 5.0))(hospital)
+    _, findings = hospital.screen()
+    (finding,) = findings.to_dict("records")
+    assert finding["measured"] == "2.5"
+    assert finding["limit"] == "2"
 
 
-def test_voxels_that_are_no_number_are_counted(cohort):
-    voxels = np.zeros((4, 5, 6), np.float32)
-    voxels[0, 0, :2], voxels[1, 1, 1] = np.nan, np.inf
-    cohort.write_scan("c_pre", voxels)
-    assert cohort.faults() == [
-        f"- scan 'c_pre': {cohort.scan('c_pre')} holds 3 voxels that are NaN or infinite: copy or "
-        "export it anew."
-    ]
+def test_findings_are_logged_without_the_place_of_a_file(hospital, caplog):
+    truncate(hospital.scan("a_pre"))
+    with caplog.at_level(logging.INFO):
+        _, findings = hospital.screen()
+    assert "internal, scan 'a_pre', scan: unreadable" in caplog.text
+    assert "internal: 2 of 3 scans accepted." in caplog.text
+    assert str(hospital.root) not in caplog.text + findings.to_csv()
 
 
-def test_a_series_of_volumes_is_no_scan(cohort):
-    image = sitk.JoinSeries([sitk.Image(6, 5, 4, sitk.sitkInt16)] * 2)
-    sitk.WriteImage(image, str(cohort.scan("c_pre")))
-    assert cohort.faults() == [
-        "- scan 'c_pre': it has 4 dimensions and 1 values a voxel, not 3 and 1: export a single "
-        "CT volume."
-    ]
+def test_codes_are_said_once():
+    listed = [check.code for check in CHECKS]
+    assert len(listed) == len(set(listed))
+    assert set(listed) >= ALWAYS_REFUSED
 
 
-def spoil_everything(cohort):
-    """Six faults, on every scan and among the files."""
-    truncate(cohort.scan("a_post"))
-    cohort.write_mask("reader_1", "a_pre", np.zeros((4, 5, 6), np.uint8))
-    cohort.write_mask("reader_2", "a_pre", np.ones((4, 5, 9), np.uint8))
-    cohort.write_scan("b_pre", np.full((4, 5, 6), np.nan, np.float32))
-    cohort.scan("c_pre").unlink()
-    write(np.zeros((4, 5, 6), np.int16), cohort.scan("stray"))
+def test_a_rule_names_a_limit_that_exists():
+    assert {check.rule.limit for check in CHECKS} - {""} <= set(Limits.model_fields)
 
 
-def test_all_faults_are_told_at_once(cohort):
-    spoil_everything(cohort)
-    faults = cohort.faults()
-    assert len(faults) == 6
-    for beginning in (
-        "- scan 'a_post': ",
-        "- scan 'a_pre', mask of 'reader_1': it is empty",
-        "- scan 'a_pre', mask of 'reader_2': it is not on the scan's grid",
-        f"- scan 'b_pre': {cohort.scan('b_pre')} holds 120 voxels that are NaN",
-        "- scan 'c_pre' is in the table",
-        "- scan 'stray' has files",
-    ):
-        assert sum(fault.startswith(beginning) for fault in faults) == 1
+def test_every_limit_is_used():
+    used = {check.rule.limit for check in CHECKS} | {"liver_margin_mm"}
+    assert set(Limits.model_fields) <= used
 
 
-def test_two_jobs_find_what_one_finds(cohort):
-    pd.testing.assert_frame_equal(cohort.screen(n_jobs=2), cohort.screen(n_jobs=1))
-    spoil_everything(cohort)
-    assert cohort.faults(n_jobs=2) == cohort.faults(n_jobs=1)
+def test_checks_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CHECKS[0].severity = "ignore"
 
 
-def test_masks_of_a_scan_that_needs_none_are_not_screened(cohort):
-    cohort.write_mask("reader_1", "c_pre", np.ones((1, 1, 1), np.uint8))
-    assert len(cohort.screen()) == 4
-
-
-@pytest.mark.parametrize("options", [{"empty_reader_mask": "keep"}, {"n_jobs": 0}, {"njobs": 1}])
-def test_an_option_that_does_not_exist_is_refused(options):
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"severity": {"no_liver": "keep"}}, "'refuse', 'warn' or 'ignore'"),
+        ({"severity": {"no_kidney": "warn"}}, "no check no_kidney; there are no_file"),
+        ({"severity": {"unreadable": "warn"}}, "a scan cannot be used in spite of unreadable"),
+        ({"limits": {"min_slices": 0}}, "min_slices"),
+        ({"limits": {"max_slices": 500}}, "max_slices"),
+        ({"empty_reader_mask": "keep"}, "empty_reader_mask"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_before_the_run(options, told):
+    with pytest.raises(ValidationError, match=told):
         Screening(**options)

@@ -21,7 +21,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 func=scan_patients,
                 inputs=["scan_table", "params:hospital"],
-                outputs=["scans", "existing_organ_masks", "reader_masks"],
+                outputs=["raw_scans", "existing_organ_masks", "raw_reader_masks"],
                 name="scan_patients",
             ),
         ]
@@ -33,7 +33,10 @@ def create_pipeline() -> Pipeline:
                 namespace=f"{cohort}.hospital",
                 outputs={
                     name: f"{cohort}.{name}"
-                    for name in ("scan_table", "scans", "existing_organ_masks", "reader_masks")
+                    for name in (
+                        *("scan_table", "raw_scans"),
+                        *("existing_organ_masks", "raw_reader_masks"),
+                    )
                 },
                 parameters={"params:hospital": f"params:phantom.{cohort}"},
             )

@@ -1,4 +1,4 @@
-"""Steps of preprocessing; all of them for one cohort, scan by scan."""
+"""Steps of preprocessing after intake; all of them for one cohort, scan by scan."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from coala_kedro.cohort import OUTLINED_ROLES, scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.volume_folder import by_scan
 from coala_kedro.imaging.consensus import Consensus, majority_vote, staple
+from coala_kedro.imaging.inspection import Facts, inspect_anatomy
 from coala_kedro.imaging.label_map import compose_label_map
 from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_readers
-from coala_kedro.organs import OrganSegmenter
-from coala_kedro.pipelines.preprocessing.screening import Screening, screen
+from coala_kedro.organs import LEFT_ORGAN_IDS, LIVER_ID, OrganSegmenter
+from coala_kedro.pipelines.preprocessing.checks import Screening
+from coala_kedro.pipelines.preprocessing.screening import accept, judge_anatomy
 from coala_kedro.statistics.cohort_table import table_1
 
 Recipe = Callable[[], sitk.Image]
@@ -34,33 +36,8 @@ class ConsensusMethod(BaseModel):
     method: Literal["staple", "majority_vote"] = Field("staple")
 
 
-def screen_scans(
-    scan_table: pd.DataFrame,
-    scans: Mapping[str, LazyVolume],
-    reader_masks: Mapping[str, LazyVolume],
-    cohort: str,
-    screening: Screening,
-) -> pd.DataFrame:
-    """Check the scan table, every scan and every mask before anything is computed.
-
-    Args:
-        scan_table: As in `scans.csv`.
-        scans: CT by scan id.
-        reader_masks: Masks by `<reader>/<scan_id>`.
-        cohort: Its name, for messages.
-        screening: What is let pass.
-
-    Returns:
-        The scan table, checked and sorted.
-
-    Raises:
-        CohortError: Every fault of the cohort, each with the scan and the remedy.
-    """
-    return screen(scan_table, scans, by_scan(reader_masks), cohort, screening)
-
-
 def merge_readers(
-    accepted_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
+    usable_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
 ) -> dict[str, Recipe]:
     """Merge the readers' masks of every outlined scan into one consensus mask.
 
@@ -70,7 +47,7 @@ def merge_readers(
     masks = by_scan(reader_masks)
     return {
         scan_id: partial(_consensus_mask, masks[scan_id], consensus.method)
-        for scan_id in scans_with_role(accepted_scans, *OUTLINED_ROLES)
+        for scan_id in scans_with_role(usable_scans, *OUTLINED_ROLES)
     }
 
 
@@ -108,7 +85,7 @@ def compare_readers(
 
 
 def segment_organs(
-    accepted_scans: pd.DataFrame, scans: Mapping[str, LazyVolume], organ_segmenter: OrganSegmenter
+    usable_scans: pd.DataFrame, scans: Mapping[str, LazyVolume], organ_segmenter: OrganSegmenter
 ) -> dict[str, Recipe]:
     """Outline the twelve organs on every scan with the catalogued organ segmenter.
 
@@ -123,7 +100,7 @@ def segment_organs(
             organ_segmenter,
             made_from=organ_segmenter.fingerprint_for(scan_id),
         )
-        for scan_id in accepted_scans["scan_id"]
+        for scan_id in usable_scans["scan_id"]
     }
 
 
@@ -133,17 +110,82 @@ def _organ_mask(
     return organ_segmenter.segment(scan_id, scan())
 
 
+def inspect_lesions(
+    usable_scans: pd.DataFrame,
+    scans: Mapping[str, LazyVolume],
+    consensus_masks: Mapping[str, LazyVolume],
+    organ_masks: Mapping[str, LazyVolume],
+    screening: Screening,
+) -> dict[str, Callable[[], Facts]]:
+    """Measure where lesions and liver lie; see `imaging.inspection.inspect_anatomy`.
+
+    Returns:
+        Recipes by scan id; each makes facts.
+    """
+    return {
+        scan_id: partial(
+            _anatomy,
+            scans[scan_id],
+            organ_masks[scan_id],
+            consensus_masks.get(scan_id),
+            screening.limits.liver_margin_mm,
+        )
+        for scan_id in usable_scans["scan_id"]
+    }
+
+
+def _anatomy(
+    scan: LazyVolume, organ_mask: LazyVolume, consensus_mask: LazyVolume | None, margin_mm: float
+) -> Facts:
+    return inspect_anatomy(
+        organ_mask(),
+        consensus_mask() if consensus_mask else None,
+        liver=LIVER_ID,
+        left_organs=LEFT_ORGAN_IDS,
+        margin_mm=margin_mm,
+    )
+
+
+def accept_anatomy(
+    usable_scans: pd.DataFrame,
+    findings: pd.DataFrame,
+    anatomy: Mapping[str, Facts],
+    cohort: str,
+    screening: Screening,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Judge what was measured of lesions and liver, and leave out what cannot be right.
+
+    Args:
+        usable_scans: The scans that were measured.
+        findings: Of the files.
+        anatomy: What `inspect_lesions` measured.
+        cohort: Its name, for messages.
+        screening: Limits and severities.
+
+    Returns:
+        The scan table of the study, and all findings.
+
+    Raises:
+        CohortError: No scan is left, or one is refused and screening is strict.
+    """
+    found = judge_anatomy(anatomy, screening)
+    accepted = accept(usable_scans, found, cohort, screening)
+    return accepted, pd.concat([findings, found], ignore_index=True)
+
+
 def compose_label_maps(
-    consensus_masks: Mapping[str, LazyVolume], organ_masks: Mapping[str, LazyVolume]
+    accepted_scans: pd.DataFrame,
+    consensus_masks: Mapping[str, LazyVolume],
+    organ_masks: Mapping[str, LazyVolume],
 ) -> dict[str, Recipe]:
     """Lay the consensus over the organs: label maps of thirteen structures.
 
     Returns:
-        Recipes by scan id, for every scan that has a consensus mask.
+        Recipes by scan id, for every outlined scan.
     """
     return {
-        scan_id: partial(_label_map, organ_masks[scan_id], consensus_mask)
-        for scan_id, consensus_mask in consensus_masks.items()
+        scan_id: partial(_label_map, organ_masks[scan_id], consensus_masks[scan_id])
+        for scan_id in scans_with_role(accepted_scans, *OUTLINED_ROLES)
     }
 
 

@@ -1,100 +1,173 @@
-"""The cohort's files against its table: everything that is wrong, said at once."""
+"""Screening: facts are measured scan by scan, then judged together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Literal
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import pandas as pd
-from joblib import Parallel, delayed
-from pydantic import BaseModel, ConfigDict, Field
-from tqdm import tqdm
 
-from coala_kedro.cohort import OUTLINED_ROLES, CohortError, check_scan_table
-from coala_kedro.datasets import LazyVolume
-from coala_kedro.imaging.files import VolumeError
-from coala_kedro.imaging.screening import mask_faults, scan_faults
+from coala_kedro.cohort import OUTLINED_ROLES, TIMEPOINTS, CohortError
+from coala_kedro.imaging.inspection import Facts
+from coala_kedro.pipelines.preprocessing.checks import (
+    ANATOMY_CHECKS,
+    COHORT_CHECKS,
+    MASK_CHECKS,
+    ORGAN_CHECKS,
+    SCAN_CHECKS,
+    Check,
+    Screening,
+)
 
+logger = logging.getLogger(__name__)
 
-class Screening(BaseModel):
-    """What is let pass.
+FINDINGS = ["scan_id", "code", "severity", "subject", "measured", "limit", "remedy"]
+"""Columns of a screening report: one row for each check that a scan failed."""
 
-    Attributes:
-        empty_reader_mask: `refuse` takes an empty mask for an export that failed; `accept` takes
-            it for a reader who saw no lesion.
-        n_jobs: Scans screened at the same time.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    empty_reader_mask: Literal["refuse", "accept"] = "refuse"
-    n_jobs: int = Field(1, ge=1)
+Inspected = Mapping[str, Any]
+Rows = list[dict[str, str]]
 
 
-def screen(
-    scan_table: pd.DataFrame,
-    scans: Mapping[str, LazyVolume],
-    reader_masks: Mapping[str, Mapping[str, LazyVolume]],
-    cohort: str,
-    screening: Screening,
-) -> pd.DataFrame:
-    """See `nodes.screen_scans`; here the masks are grouped by scan."""
-    table = check_scan_table(scan_table, cohort)
-    faults = list(_file_faults(table, scans, reader_masks))
-    outlined = set(table.loc[table["role"].isin(OUTLINED_ROLES), "scan_id"])
-    jobs = (
-        delayed(_scan_and_mask_faults)(
-            scan_id,
-            scans[scan_id],
-            reader_masks.get(scan_id, {}) if scan_id in outlined else {},
-            screening,
-        )
-        for scan_id in table["scan_id"]
-        if scan_id in scans
-    )
-    found = Parallel(n_jobs=screening.n_jobs, prefer="threads", return_as="generator")(jobs)
-    title = f"screen {cohort}"
-    for lines in tqdm(found, desc=title, total=len(table), unit="scan", disable=None):
-        faults += lines
-    if faults:
-        raise CohortError(
-            f"Cohort '{cohort}' has {len(faults)} faults; nothing was computed from it:\n"
-            + "\n".join(f"- {fault}." for fault in faults)
-        )
-    return table
-
-
-def _file_faults(
+def judge_files(
     table: pd.DataFrame,
-    scans: Mapping[str, LazyVolume],
-    reader_masks: Mapping[str, Mapping[str, LazyVolume]],
-) -> Iterable[str]:
+    inspected: Mapping[str, Inspected],
+    scan_files: Collection[str],
+    masks: Mapping[str, Collection[str]],
+    screening: Screening,
+    trained_on: tuple[pd.DataFrame, Mapping[str, Inspected]] | None = None,
+) -> pd.DataFrame:
+    """Hold every scan's files and the scans beside each other against the checks.
+
+    Args:
+        table: A checked scan table.
+        inspected: Facts by scan id: `scan`, `masks` by reader, `organ_mask`.
+        scan_files: Scan ids that have a file.
+        masks: Readers who have a mask, by scan id.
+        screening: Limits and severities.
+        trained_on: Scan table and facts of a cohort that no patient of this one may be in.
+
+    Returns:
+        The findings, `FINDINGS` by row.
+    """
+    readers = sorted(set().union(*masks.values()))
+    rows: Rows = []
     for scan_id, role in zip(table["scan_id"], table["role"], strict=True):
-        if scan_id not in scans:
-            yield f"scan '{scan_id}' is in the table but has no file: add it or drop the row"
-        if role in OUTLINED_ROLES and scan_id not in reader_masks:
-            yield (
-                f"scan '{scan_id}' has the role '{role}' but no reader's mask: add masks or make "
-                "its role 'unlabelled'"
-            )
-    for scan_id in sorted((set(scans) | set(reader_masks)) - set(table["scan_id"])):
-        yield f"scan '{scan_id}' has files but no row in scans.csv: add one or move the files away"
+        facts: Inspected = inspected.get(scan_id, {"scan": {"no_file": "no file"}})
+        rows += _judge(scan_id, "scan", facts["scan"], SCAN_CHECKS, screening)
+        rows += _judge(scan_id, "organ mask", facts.get("organ_mask", {}), ORGAN_CHECKS, screening)
+        if role not in OUTLINED_ROLES:
+            continue
+        if not masks.get(scan_id):
+            rows += _judge(scan_id, "readers", {"no_reader": "none"}, COHORT_CHECKS, screening)
+            continue
+        for reader in readers:
+            found: Facts = {"absent": "no file"}
+            if reader in masks[scan_id]:
+                found = facts.get("masks", {}).get(reader, {})
+            rows += _judge(scan_id, f"mask of {reader}", found, MASK_CHECKS, screening)
+    for stray in sorted((set(scan_files) | set(masks)) - set(table["scan_id"])):
+        rows += _judge(stray, "scans.csv", {"no_row": "no row"}, SCAN_CHECKS, screening)
+    for scan_id, found in _beside_each_other(table, inspected, trained_on):
+        rows += _judge(scan_id, "cohort", found, COHORT_CHECKS, screening)
+    return pd.DataFrame(rows, columns=FINDINGS)
 
 
-def _scan_and_mask_faults(
-    scan_id: str, scan: LazyVolume, masks: Mapping[str, LazyVolume], screening: Screening
-) -> list[str]:
-    try:
-        image = scan.whole()
-    except VolumeError as error:
-        return [f"scan '{scan_id}': {error}: copy or export it anew"]
-    faults = [f"scan '{scan_id}': {fault}" for fault in scan_faults(image)]
-    for reader, mask in masks.items():
-        name = f"scan '{scan_id}', mask of '{reader}'"
-        try:
-            may_be_empty = screening.empty_reader_mask == "accept"
-            found = mask_faults(mask.whole(), image, may_be_empty=may_be_empty)
-        except VolumeError as error:
-            found = [f"{error}: copy or export it anew"]
-        faults += [f"{name}: {fault}" for fault in found]
-    return faults
+def judge_anatomy(anatomy: Mapping[str, Facts], screening: Screening) -> pd.DataFrame:
+    """Hold lesions and organs against the checks; columns as `judge_files`."""
+    rows: Rows = []
+    for scan_id, facts in anatomy.items():
+        rows += _judge(scan_id, "anatomy", facts, ANATOMY_CHECKS, screening)
+    return pd.DataFrame(rows, columns=FINDINGS)
+
+
+def accept(
+    table: pd.DataFrame, findings: pd.DataFrame, cohort: str, screening: Screening
+) -> pd.DataFrame:
+    """Leave out the refused scans.
+
+    Raises:
+        CohortError: A scan is refused and screening is strict, or no scan is left.
+    """
+    refused = findings[findings["severity"] == "refuse"]
+    kept = table[~table["scan_id"].isin(refused["scan_id"])].reset_index(drop=True)
+    for row in findings.itertuples():
+        logger.warning(
+            "%s, scan '%s', %s: %s (%s): %s", cohort, row.scan_id, row.subject, row.code,
+            row.measured, row.remedy,
+        )  # fmt: skip
+    logger.info("%s: %d of %d scans accepted.", cohort, len(kept), len(table))
+    if len(refused) and (screening.strict or kept.empty):
+        why = "screening.strict is set" if screening.strict else "no scan is left"
+        lines = [
+            f"- scan '{row.scan_id}', {row.subject}: {row.code} ({row.measured}): {row.remedy}."
+            for row in refused.itertuples()
+        ]
+        raise CohortError(
+            f"Cohort '{cohort}' has {len(lines)} faults, and {why}:\n" + "\n".join(lines)
+        )
+    return kept
+
+
+def _judge(
+    scan_id: str, subject: str, facts: Facts, checks: Iterable[Check], screening: Screening
+) -> Rows:
+    rows = []
+    for check in checks:
+        severity = screening.severity.get(check.code, check.severity)
+        wrong, limit_name = check.rule
+        measured = wrong(facts, screening.limits)
+        if measured is None or severity == "ignore":
+            continue
+        limit = getattr(screening.limits, limit_name) if limit_name else ""
+        found = [scan_id, check.code, severity, subject, _shown(measured), _shown(limit)]
+        rows.append(dict(zip(FINDINGS, [*found, check.remedy], strict=True)))
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_shown, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _beside_each_other(
+    table: pd.DataFrame,
+    inspected: Mapping[str, Inspected],
+    trained_on: tuple[pd.DataFrame, Mapping[str, Inspected]] | None,
+) -> Iterator[tuple[str, Facts]]:
+    """Facts that take more than one scan."""
+    yield from _patients(table)
+    seen: dict[str, list[str]] = {}
+    for scan_id in table["scan_id"]:
+        seen.setdefault(_voxels(inspected, scan_id), []).append(f"scan '{scan_id}'")
+    if trained_on is not None:
+        others, facts = trained_on
+        for scan_id in others["scan_id"]:
+            seen.setdefault(_voxels(facts, scan_id), []).append(f"the other cohort's '{scan_id}'")
+        patients = set(others["patient_id"])
+        for scan_id, patient in zip(table["scan_id"], table["patient_id"], strict=True):
+            if patient in patients:
+                yield scan_id, {"patient_in_both_cohorts": f"patient '{patient}'"}
+    for scan_id in table["scan_id"]:
+        voxels, own = _voxels(inspected, scan_id), f"scan '{scan_id}'"
+        if voxels and (copies := [name for name in seen[voxels] if name != own]):
+            yield scan_id, {"same_voxels": "as " + ", ".join(copies)}
+
+
+def _voxels(inspected: Mapping[str, Inspected], scan_id: str) -> str:
+    return inspected.get(scan_id, {}).get("scan", {}).get("voxels_sha256", "")
+
+
+def _patients(table: pd.DataFrame) -> Iterator[tuple[str, Facts]]:
+    for _, scans in table.groupby("patient_id"):
+        roles = dict(zip(scans["scan_id"], scans["role"], strict=True))
+        if "test" in roles.values() and set(roles.values()) != {"test"}:
+            listed = ", ".join(f"{scan_id} ({role})" for scan_id, role in roles.items())
+            for scan_id in roles:
+                yield scan_id, {"patient_in_training_and_test": listed}
+        pre, post = (scans.loc[scans["timepoint"] == t, "acquired_on"] for t in TIMEPOINTS)
+        if len(pre) and len(post) and post.min() < pre.max():
+            told = f"post on {post.min()}, pre on {pre.max()}"
+            for scan_id in roles:
+                yield scan_id, {"post_before_pre": told}

@@ -1,0 +1,237 @@
+"""Every check of screening, one line each: its code, its severity, what is wrong, what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from coala_kedro.imaging.inspection import Facts
+
+Severity = Literal["refuse", "warn", "ignore"]
+
+
+class Limits(BaseModel):
+    """Where plausible ends. Measured values on a limit pass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_slices: int = Field(10, ge=1)
+    min_spacing_mm: float = Field(0.3, gt=0, description="In the slice.")
+    max_spacing_mm: float = Field(2.0, gt=0, description="In the slice.")
+    min_slice_spacing_mm: float = Field(0.3, gt=0)
+    max_slice_spacing_mm: float = Field(10.0, gt=0)
+    min_field_of_view_mm: float = Field(200.0, gt=0)
+    max_field_of_view_mm: float = Field(700.0, gt=0)
+    min_height_mm: float = Field(60.0, gt=0, description="Along the patient.")
+    max_irregularity_mm: float = Field(0.1, ge=0, description="Of the gaps between slices.")
+    max_tilt_degrees: float = Field(0.5, ge=0, description="Of the gantry, or shear.")
+    max_air_hu: float = Field(-500.0, description="Somewhere in a CT of the abdomen is air.")
+    min_soft_tissue_share: float = Field(0.02, ge=0, le=1, description="-200 to 300 HU.")
+    mask_values: tuple[float, ...] = Field((1.0,), description="Beside 0.")
+    min_liver_right_of_left_organs_mm: float = Field(0.0, description="Between the centres.")
+    liver_margin_mm: float = Field(10.0, ge=0)
+    max_crlm_outside_liver_share: float = Field(0.5, ge=0, le=1)
+    min_liver_ml: float = Field(200.0, ge=0)
+    min_phase_probability: float = Field(0.5, ge=0, le=1)
+
+
+class Rule(NamedTuple):
+    """How facts are held against limits.
+
+    Attributes:
+        wrong: What was measured, if it is wrong; None if it is right, or was not measured.
+        limit: Name of the limit.
+    """
+
+    wrong: Callable[[Facts, Limits], Any]
+    limit: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One way to be wrong.
+
+    Attributes:
+        code: Short name, as in reports and in `screening.severity`.
+        severity: By default.
+        rule: What is wrong.
+        remedy: What to do.
+    """
+
+    code: str
+    severity: Severity
+    rule: Rule
+    remedy: str
+
+
+def _is(fact: str) -> Rule:
+    """Wrong where the fact is there and not zero, false or empty."""
+    return Rule(lambda facts, limits: facts.get(fact) or None)
+
+
+def _is_not(fact: str, expected: Any) -> Rule:
+    return Rule(
+        lambda facts, limits: facts[fact] if facts.get(fact, expected) != expected else None
+    )
+
+
+def _zero(fact: str) -> Rule:
+    return Rule(lambda facts, limits: str(facts[fact]) if facts.get(fact, 1) == 0 else None)
+
+
+def _several(fact: str) -> Rule:
+    return Rule(lambda facts, limits: facts[fact] if _number(facts, fact, 1) > 1 else None)
+
+
+def _above(fact: str, limit: str) -> Rule:
+    return Rule(
+        lambda facts, limits: (
+            facts[fact] if _number(facts, fact, -math.inf) > getattr(limits, limit) else None
+        ),
+        limit,
+    )
+
+
+def _below(fact: str, limit: str) -> Rule:
+    return Rule(
+        lambda facts, limits: (
+            facts[fact] if _number(facts, fact, math.inf) < getattr(limits, limit) else None
+        ),
+        limit,
+    )
+
+
+def _number(facts: Facts, fact: str, absent: float) -> float:
+    return float(facts.get(fact, absent))
+
+
+def _other_values(facts: Facts, limits: Limits) -> Any:
+    values = str(facts.get("values", ""))
+    allowed = {f"{value:g}" for value in limits.mask_values}
+    return values if values and not set(values.split(", ")) <= allowed else None
+
+
+def _other_phase(facts: Facts, limits: Limits) -> Any:
+    phase = facts.get("contrast_phase", "portal_venous")
+    probability = _number(facts, "contrast_phase_probability", 1)
+    unsure = phase == "portal_venous" and probability < limits.min_phase_probability
+    return f"{phase} ({probability:.1f})" if unsure or phase != "portal_venous" else None
+
+
+EXPORT = "export the series again from the PACS"
+SPACING = "is the spacing in mm? export it again"
+HU = "are these HU? export it with rescale slope and intercept applied, once"
+ONE_SERIES = "keep one axial CT series in the folder, or narrow the entry's pattern"
+
+SCAN_CHECKS = (
+    Check("no_file", "refuse", _is("no_file"), "add the scan's file, mend the entry's pattern, or drop the row"),
+    Check("no_row", "warn", _is("no_row"), "add a row to scans.csv, or move the files away"),
+    Check("unreadable", "refuse", _is("unreadable"), "copy or export it anew"),
+    Check("sheared", "refuse", _is("sheared"), "resample it to a grid of right angles"),
+    Check("not_ct", "refuse", _is_not("modality", "CT"), ONE_SERIES),
+    Check("secondary_capture", "refuse", _is("is_secondary_capture"), ONE_SERIES),
+    Check("localizer", "refuse", _is("is_localizer"), ONE_SERIES),
+    Check("not_grey", "refuse", _several("samples_per_pixel"), ONE_SERIES),
+    Check("several_series", "refuse", _several("n_series"), ONE_SERIES),
+    Check("multiframe", "refuse", _is("is_multiframe"), "export it as classic CT, one file a slice"),
+    Check("damaged_files", "refuse", _is("n_unreadable_files"), EXPORT),
+    Check("missing_slices", "refuse", _is("n_missing_slices"), EXPORT),
+    Check("duplicate_slices", "refuse", _is("n_duplicate_slices"), "delete the copies"),
+    Check("irregular_slices", "refuse", _above("irregularity_mm", "max_irregularity_mm"), EXPORT),
+    Check("tilted", "refuse", _above("tilt_degrees", "max_tilt_degrees"), "have the tilt corrected where the scan is reconstructed"),
+    Check("mixed_orientations", "refuse", _several("n_orientations"), ONE_SERIES),
+    Check("mixed_slice_sizes", "refuse", _several("n_slice_grids"), ONE_SERIES),
+    Check("no_rescale", "refuse", _zero("has_rescale"), "export it with Rescale Slope and Intercept"),
+    Check("not_3d", "refuse", _is_not("n_dimensions", 3), "export a single CT volume"),
+    Check("several_values_a_voxel", "refuse", _several("n_components"), "export a single CT volume in HU"),
+    Check("nonfinite_voxels", "refuse", _is("nonfinite_voxels"), EXPORT),
+    Check("no_air", "refuse", _above("lowest_hu", "max_air_hu"), HU),
+    Check("no_soft_tissue", "refuse", _below("soft_tissue_share", "min_soft_tissue_share"), HU),
+    Check("few_slices", "refuse", _below("n_slices", "min_slices"), EXPORT),
+    Check("fine_spacing", "refuse", _below("spacing_mm", "min_spacing_mm"), SPACING),
+    Check("coarse_spacing", "refuse", _above("spacing_mm", "max_spacing_mm"), SPACING),
+    Check("thin_slices", "refuse", _below("slice_spacing_mm", "min_slice_spacing_mm"), SPACING),
+    Check("thick_slices", "refuse", _above("slice_spacing_mm", "max_slice_spacing_mm"), "use a thinner reconstruction"),
+    Check("small_field_of_view", "refuse", _below("field_of_view_mm", "min_field_of_view_mm"), "use a reconstruction of the whole abdomen"),
+    Check("large_field_of_view", "refuse", _above("field_of_view_mm", "max_field_of_view_mm"), SPACING),
+    Check("short", "warn", _below("height_mm", "min_height_mm"), "does it cover the liver?"),
+)  # fmt: skip
+"""Of a scan's file, header and voxels."""
+
+MASK_CHECKS = (
+    Check("mask_absent", "warn", _is("absent"), "add the mask if the reader outlined this scan"),
+    Check("mask_unreadable", "refuse", _is("unreadable"), "copy or export it anew"),
+    Check("mask_grid", "refuse", _is("other_grid"), "export it on the scan's grid, or allow `resample: nearest` in its catalog entry"),
+    Check("mask_values", "refuse", Rule(_other_values, "mask_values"), "export a mask of 0 and 1, or name the values in screening.limits.mask_values"),
+    Check("mask_empty", "refuse", _zero("n_voxels"), "outline the scan, or set screening.severity.mask_empty to 'warn' if readers may see no lesion"),
+)  # fmt: skip
+"""Of one reader's mask of an outlined scan."""
+
+ORGAN_CHECKS = tuple(
+    Check(code, "refuse", _is(code), "export the organ mask anew on the scan's grid, or use `segmenter: totalsegmentator`")
+    for code in ("organ_mask_absent", "organ_mask_unreadable", "organ_mask_grid", "organ_mask_values")
+)  # fmt: skip
+"""Of an organ mask that the hospital brings; the codes are `organs.OrganMaskError`'s."""
+
+ANATOMY_CHECKS = (
+    Check("no_liver", "refuse", _below("liver_ml", "min_liver_ml"), "is it a scan of the abdomen, and its organ mask in TotalSegmentator's ids?"),
+    Check("crlm_outside_liver", "refuse", _above("crlm_outside_liver_share", "max_crlm_outside_liver_share"), "do masks and scan belong together?"),
+    Check("left_right_flip", "refuse", _below("liver_right_of_left_organs_mm", "min_liver_right_of_left_organs_mm"), "export it again: its left and right are exchanged (or situs inversus)"),
+    Check("contrast_phase", "warn", Rule(_other_phase, "min_phase_probability"), "use the portal-venous series"),
+)  # fmt: skip
+"""Of organs and lesions together."""
+
+COHORT_CHECKS = (
+    Check("no_reader", "refuse", _is("no_reader"), "add readers' masks or make its role 'unlabelled'"),
+    Check("same_voxels", "refuse", _is("same_voxels"), "keep one of the copies"),
+    Check("patient_in_training_and_test", "refuse", _is("patient_in_training_and_test"), "give all of the patient's scans the role 'test', or none"),
+    Check("post_before_pre", "refuse", _is("post_before_pre"), "mend timepoint or acquired_on in scans.csv"),
+    Check("patient_in_both_cohorts", "refuse", _is("patient_in_both_cohorts"), "if these are different people, give them different pseudonyms; else drop one's scans"),
+)  # fmt: skip
+"""Of scans beside each other."""
+
+ALWAYS_REFUSED = frozenset(
+    ("no_file", "unreadable", "sheared", "not_grey", "not_3d", "several_values_a_voxel", "no_reader",
+     "mask_unreadable", "mask_grid", "organ_mask_absent", "organ_mask_unreadable", "organ_mask_grid",
+     "organ_mask_values", "nonfinite_voxels", "patient_in_training_and_test"),
+)  # fmt: skip
+"""Nothing can be computed on these, or nothing that may be believed."""
+
+CHECKS = (*SCAN_CHECKS, *MASK_CHECKS, *ORGAN_CHECKS, *ANATOMY_CHECKS, *COHORT_CHECKS)
+
+
+class Screening(BaseModel):
+    """How scans are judged.
+
+    Attributes:
+        strict: Stop the study at the first refused scan instead of going on with the rest.
+        severity: By a check's code, where it is not the default.
+        limits: Where plausible ends.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strict: bool = False
+    severity: dict[str, Severity] = {}
+    limits: Limits = Limits()
+
+    @field_validator("severity")
+    @classmethod
+    def _may_be_changed(cls, severity: dict[str, Severity]) -> dict[str, Severity]:
+        codes = [check.code for check in CHECKS]
+        if unknown := sorted(severity.keys() - set(codes)):
+            raise ValueError(
+                f"there is no check {', '.join(unknown)}; there are {', '.join(codes)}"
+            )
+        lax = sorted(
+            code for code in ALWAYS_REFUSED & severity.keys() if severity[code] != "refuse"
+        )
+        if lax:
+            raise ValueError(
+                f"a scan cannot be used in spite of {', '.join(lax)}: it stays refused"
+            )
+        return severity
