@@ -119,13 +119,7 @@ class Hospital:
     def screen(self, *trained_on, **screening):
         """Accepted scans and all findings, as preprocessing tells them."""
         usable, findings = self.accept(*trained_on, **screening)
-        scans = self._made(intake.import_scans(usable, self.raw_scans))
-        scans = {scan_id: _as_image(made) for scan_id, made in scans.items()}
-        masks = {
-            f"{reader}/{scan_id}": _as_image(made)
-            for scan_id, made_masks in self._imported_masks(usable, scans).items()
-            for reader, made in made_masks.items()
-        }
+        scans, masks = self.imported(usable)
         method = nodes.ConsensusMethod(method="majority_vote")
         consensus = self._made(nodes.merge_readers(usable, _lazy(masks), method))
         organs = self._made(nodes.segment_organs(usable, _lazy(scans), self.segmenter))
@@ -136,8 +130,17 @@ class Hospital:
             usable, findings, self._made(anatomy), "internal", Screening(**screening)
         )
 
-    def _imported_masks(self, usable, scans):
-        return self._made(intake.import_masks(usable, _lazy(scans), self.raw_masks))
+    def imported(self, usable):
+        """Scans by id and masks by `<reader>/<scan_id>`, as the study uses them."""
+        made = self._made(intake.import_scans(usable, self.raw_scans))
+        scans = {scan_id: _as_image(scan) for scan_id, scan in made.items()}
+        made = self._made(intake.import_masks(usable, _lazy(scans), self.raw_masks))
+        masks = {
+            f"{reader}/{scan_id}": _as_image(mask)
+            for scan_id, masks in made.items()
+            for reader, mask in masks.items()
+        }
+        return scans, masks
 
     def _made(self, recipes):
         return {scan_id: recipe() for scan_id, recipe in recipes.items()}

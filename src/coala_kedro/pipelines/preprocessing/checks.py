@@ -165,6 +165,7 @@ SCAN_CHECKS = (
 MASK_CHECKS = (
     Check("mask_absent", "warn", _is("absent"), "add the mask if the reader outlined this scan"),
     Check("mask_unreadable", "refuse", _is("unreadable"), "copy or export it anew"),
+    Check("no_segment", "refuse", _is("no_segment"), "name the segments as they are labelled, in the entry's `segments`"),
     Check("mask_grid", "refuse", _is("other_grid"), "export it on the scan's grid, or allow `resample: nearest` in its catalog entry"),
     Check("mask_values", "refuse", Rule(_other_values, "mask_values"), "export a mask of 0 and 1, or name the values in screening.limits.mask_values"),
     Check("mask_empty", "refuse", _zero("n_voxels"), "outline the scan, or set screening.severity.mask_empty to 'warn' if readers may see no lesion"),
@@ -196,7 +197,7 @@ COHORT_CHECKS = (
 
 ALWAYS_REFUSED = frozenset(
     ("no_file", "unreadable", "sheared", "not_grey", "not_3d", "several_values_a_voxel", "no_reader",
-     "mask_unreadable", "mask_grid", "organ_mask_absent", "organ_mask_unreadable", "organ_mask_grid",
+     "mask_unreadable", "no_segment", "mask_grid", "organ_mask_absent", "organ_mask_unreadable", "organ_mask_grid",
      "organ_mask_values", "nonfinite_voxels", "patient_in_training_and_test"),
 )  # fmt: skip
 """Nothing can be computed on these, or nothing that may be believed."""

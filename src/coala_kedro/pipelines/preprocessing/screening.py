@@ -54,7 +54,10 @@ def judge_files(
     rows: Rows = []
     for scan_id, role in zip(table["scan_id"], table["role"], strict=True):
         facts: Inspected = inspected.get(scan_id, {"scan": {"no_file": "no file"}})
-        rows += _judge(scan_id, "scan", facts["scan"], SCAN_CHECKS, screening)
+        told = _judge_scan(scan_id, facts["scan"], screening)
+        rows += told
+        if _refused(told):
+            continue  # Masks are held against the scan.
         rows += _judge(scan_id, "organ mask", facts.get("organ_mask", {}), ORGAN_CHECKS, screening)
         if role not in OUTLINED_ROLES:
             continue
@@ -107,6 +110,17 @@ def accept(
             f"Cohort '{cohort}' has {len(lines)} faults, and {why}:\n" + "\n".join(lines)
         )
     return kept
+
+
+def _judge_scan(scan_id: str, facts: Facts, screening: Screening) -> Rows:
+    rows = _judge(scan_id, "scan", facts, SCAN_CHECKS, screening)
+    # What the headers tell is why a series cannot be read.
+    told = [row for row in rows if row["code"] != "unreadable"]
+    return told if _refused(told) else rows
+
+
+def _refused(rows: Rows) -> bool:
+    return any(row["severity"] == "refuse" for row in rows)
 
 
 def _judge(

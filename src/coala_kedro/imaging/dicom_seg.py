@@ -1,0 +1,81 @@
+"""DICOM segmentations (PS3.3 A.51): the segments that are asked for, as one mask."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import SimpleITK as sitk
+from pydicom.errors import InvalidDicomError
+
+from coala_kedro.imaging.files import VolumeError
+
+_THRESHOLD = 0.5
+"""From which a fractional segment's voxel is in it."""
+
+
+def segment_labels(path: Path) -> list[str]:
+    """The labels of the segments, in order of their numbers.
+
+    Raises:
+        VolumeError: The file is no DICOM segmentation, or is damaged.
+    """
+    segmentation = _opened(path)
+    return [
+        segmentation.get_segment_description(number).segment_label
+        for number in segmentation.segment_numbers
+    ]
+
+
+def read_segments(path: Path, pattern: str) -> sitk.Image:
+    """Read segments merged into one mask, on the segmentation's own grid.
+
+    Frames that hold nothing are left out of such files: the mask reaches from the first to the
+    last that is there, see `geometry.paste_on_grid`.
+
+    Args:
+        path: The file.
+        pattern: A regular expression; segments whose whole label it matches are merged.
+
+    Returns:
+        uint8 mask (xyz, LPS, mm): 1 in any of the segments.
+
+    Raises:
+        VolumeError: The file is no DICOM segmentation, or is damaged; no label matches (code
+            `no_segment`); or its frames lie on no regular grid.
+    """
+    segmentation = _opened(path)
+    labels = {
+        number: segmentation.get_segment_description(number).segment_label
+        for number in segmentation.segment_numbers
+    }
+    chosen = [number for number, label in labels.items() if re.fullmatch(pattern, label)]
+    if not chosen:
+        raise VolumeError(
+            f"No segment's label matches '{pattern}'. There are: {', '.join(labels.values())}",
+            "no_segment",
+        )
+    try:
+        volume = segmentation.get_volume(segment_numbers=chosen)
+    except (RuntimeError, ValueError, AttributeError) as error:
+        raise VolumeError(f"The frames of the segmentation make no volume: {error}") from None
+    inside = volume.array >= _THRESHOLD if volume.array.dtype.kind == "f" else volume.array > 0
+    merged: np.ndarray = np.any(inside, axis=-1)
+    mask = sitk.GetImageFromArray(merged.astype(np.uint8))
+    # highdicom's axes are slice, row, column; the columns of its affine are steps along them.
+    steps = np.asarray(volume.affine)[:3, 2::-1]
+    spacing = np.linalg.norm(steps, axis=0)
+    mask.SetSpacing(spacing.tolist())
+    mask.SetOrigin(np.asarray(volume.affine)[:3, 3].tolist())
+    mask.SetDirection((steps / spacing).ravel().tolist())
+    return mask
+
+
+def _opened(path: Path) -> highdicom.seg.Segmentation:
+    try:
+        return highdicom.seg.segread(path)
+    except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise VolumeError(f"This is no DICOM segmentation, or it is damaged: {reason}") from None
