@@ -136,7 +136,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
                 f"The pattern '{pattern}' has a brace without its other: {{scan_id}} is meant?"
             )
         if name:
-            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)")
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)")
             seen.add(name)
         else:
             parts.append(_GLOBS.get(text) or re.escape(text))

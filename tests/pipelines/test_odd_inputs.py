@@ -1,0 +1,153 @@
+"""Inputs that are odd but sound pass, and what the study uses is what the hospital has."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_writer import save, slices_of, write_seg
+from hospital import READERS, SIZE_ZYX, Hospital, abdomen, image, write
+
+from coala_kedro.datasets import HospitalVolumesDataset
+from coala_kedro.imaging.consensus import majority_vote, staple
+from coala_kedro.imaging.geometry import grid_differences, paste_on_grid
+
+OBLIQUE = sitk.VersorTransform((0.2, -0.1, 0.9), 0.15).GetMatrix()
+
+
+def volume(voxels, spacing_mm=(2.0, 2.0, 5.0), direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)):
+    made = image(voxels, spacing_mm, origin_mm=(-101.5, 55.25, 12.75))
+    made.SetDirection(direction)
+    return made
+
+
+def as_ras(made):
+    """The same patient, stored from left to right and from back to front."""
+    return sitk.Flip(made, (True, True, False))
+
+
+def many_lesions():
+    """35 lesions, some of one voxel, one that touches another by an edge."""
+    crlm = np.zeros(SIZE_ZYX, np.uint8)
+    places = [(z, y, x) for z in (3, 5, 7, 9) for y in (40, 50, 60) for x in (20, 30, 40)]
+    for n, (z, y, x) in enumerate(places[:34]):
+        crlm[z, y : y + 1 + n % 3, x : x + 1 + n % 2] = 1
+    crlm[4, 41, 21] = 1
+    return crlm
+
+
+def one_voxel():
+    crlm = np.zeros(SIZE_ZYX, np.uint8)
+    crlm[6, 50, 30] = 1
+    return crlm
+
+
+def more_slices(array, times):
+    return np.repeat(array, times, axis=0)
+
+
+class Odd(Hospital):
+    """One scan of the test's making, beside the others."""
+
+    scan_id = "a_pre"
+
+    def put(self, change=lambda made: made, crlm=None, suffix=".nii.gz", **grid):
+        hu, organs, outlined = abdomen(1)
+        outlined = outlined if crlm is None else crlm
+        times = grid.pop("slices", 1)
+        dtype = grid.pop("dtype", np.int16)
+        hu, organs, outlined = (more_slices(a, times) for a in (hu, organs, outlined))
+        self.source = change(volume(hu.astype(dtype), **grid))
+        self.outline = change(volume(outlined, **grid))
+        for path in (self.scan(self.scan_id), *(self.mask(r, self.scan_id) for r in READERS)):
+            path.unlink()
+        write(self.source, self.scan(self.scan_id).with_name(f"a_pre{suffix}"))
+        write(change(volume(organs, **grid)), self.organs(self.scan_id))
+        for reader in READERS:
+            write(self.outline, self.mask(reader, self.scan_id).with_name(f"a_pre{suffix}"))
+        self.scan_entry["pattern"] = "{scan_id}.*"
+        self.mask_entry["pattern"] = "{reader}/{scan_id}.*"
+
+    def assert_untouched(self):
+        accepted, findings = self.screen()
+        assert findings.empty, findings.to_string()
+        assert self.scan_id in set(accepted["scan_id"])
+        scans, masks = self.imported(accepted)
+        pairs = [(scans[self.scan_id], self.source)]
+        pairs += [(masks[f"{reader}/{self.scan_id}"], self.outline) for reader in READERS]
+        for used, brought in pairs:
+            assert grid_differences(used, brought) == []
+            np.testing.assert_array_equal(
+                sitk.GetArrayFromImage(used), sitk.GetArrayFromImage(brought)
+            )
+
+
+@pytest.fixture
+def hospital(tmp_path):
+    return Odd(tmp_path).build()
+
+
+ODD = {
+    "RAS": {"change": as_ras},
+    "axes exchanged": {"change": lambda made: sitk.PermuteAxes(made, (1, 0, 2))},
+    "oblique": {"direction": OBLIQUE},
+    "upside down": {"change": lambda made: sitk.Flip(made, (False, False, True))},
+    "int32": {"dtype": np.int32},
+    "float32": {"dtype": np.float32},
+    "float64": {"dtype": np.float64},
+    "slices of 0.6 mm": {"spacing_mm": (2.0, 2.0, 0.6), "slices": 9},
+    "slices of 8 mm": {"spacing_mm": (2.0, 2.0, 8.0)},
+    "one-voxel lesion": {"crlm": one_voxel()},
+    "35 lesions": {"crlm": many_lesions()},
+    "NRRD": {"suffix": ".nrrd"},
+    "MetaImage": {"suffix": ".mha"},
+    "uncompressed NIfTI": {"suffix": ".nii"},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_odd_but_sound_passes_untouched(hospital, name):
+    hospital.put(**ODD[name])
+    hospital.assert_untouched()
+
+
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [({}, 1), ({}, -1), ({"slope": 1, "intercept": 0}, 1), ({"slope": 2, "intercept": -1000}, -1)],
+)
+def test_series_of_any_order_and_rescale_pass_untouched(tmp_path, options, order):
+    hospital = Odd(tmp_path).build()
+    hospital.put(lambda made: made, dtype=np.int16)
+    hospital.source = sitk.Cast(hospital.source / 2, sitk.sitkInt16) * 2
+    hospital.table = hospital.table[hospital.table["scan_id"] == "a_pre"]
+    series = slices_of(hospital.source, **options)
+    save(series[::order], tmp_path / "dicom" / "a_pre" / "ct")
+    hospital.scan_entry = {
+        "path": str(tmp_path / "dicom"), "pattern": "{scan_id}/ct", "format": "dicom_series"
+    }  # fmt: skip
+    accepted, findings = hospital.screen()
+    assert set(findings["code"]) <= {"no_row"}
+    scans, _ = hospital.imported(accepted)
+    assert grid_differences(scans["a_pre"], hospital.source) == []
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(scans["a_pre"]), sitk.GetArrayFromImage(hospital.source)
+    )
+
+
+def test_three_readers_segmentations_make_the_consensus_that_their_nifti_masks_make(tmp_path):
+    hu, _, crlm = abdomen(1)
+    scan = image(hu)
+    readers = {
+        f"reader_{n}": np.roll(crlm, n, axis=2) | (one_voxel() if n else 0) for n in range(3)
+    }
+    write_seg({f"{r} tumour": m for r, m in readers.items()}, slices_of(scan), tmp_path / "s.dcm")
+    volumes = HospitalVolumesDataset(
+        path=str(tmp_path),
+        pattern="{scan_id}.dcm",
+        format="dicom_seg",
+        segments={reader: f"{reader} tumour" for reader in readers},
+    ).load()
+    brought = {key.split("/")[0]: paste_on_grid(volumes[key](), scan) for key in volumes}
+    plain = {reader: image(mask) for reader, mask in readers.items()}
+    for method in (staple, majority_vote):
+        np.testing.assert_array_equal(
+            sitk.GetArrayFromImage(method(brought).mask), sitk.GetArrayFromImage(method(plain).mask)
+        )
