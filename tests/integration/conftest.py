@@ -45,6 +45,7 @@ class Study:
     project: Path
     data: Path
     settings: dict
+    env: str = "demo"
 
     @property
     def tracking(self):
@@ -55,7 +56,7 @@ class Study:
         parameters = MINIATURE | {"data": self.data, "raw": self.data / "01_raw"}
         listed = ",".join(f"{name}={value}" for name, value in parameters.items())
         threads = ["--runner", "ThreadRunner", "--runner-params", "max_workers=2"]
-        command = [sys.executable, "-m", "kedro", "run", "--env", "demo", *threads, *arguments]
+        command = [sys.executable, "-m", "kedro", "run", "--env", self.env, *threads, *arguments]
         with log.open("w") as file:
             return subprocess.Popen(
                 [*command, "--params", listed],
@@ -77,6 +78,14 @@ class Study:
         for part in parts:
             shutil.copytree(self.data / part, data / part)
         return dataclasses.replace(self, data=data)
+
+    def with_entries(self, env, catalog, credentials=""):
+        """The same study with other catalog entries, in an environment of their own."""
+        folder = self.project / "conf" / env
+        shutil.copytree(self.project / "conf" / "demo", folder)
+        (folder / "catalog_hospital.yml").write_text(catalog)
+        (folder / "credentials.yml").write_text(credentials)
+        return dataclasses.replace(self, env=env)
 
     def fold_folder(self, model, stage, fold):
         folder = self.data / "06_models" / model / DATASET_NAME / model_folder_name(stage)
