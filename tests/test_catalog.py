@@ -43,7 +43,7 @@ class TestEntry:
         path = entry.get("path") or entry["filepath"]
         folders = FOLDERS_OF_LAYER[entry["metadata"]["kedro-viz"]["layer"]]
         if folders == {"raw"}:
-            assert path.startswith("${_raw}/{cohort}/")
+            assert path.startswith("${_raw}/{cohort}/" if "{cohort}" in name else "${_raw}/")
         else:
             root, folder, *_ = path.split("/")
             assert root == "${_data}"

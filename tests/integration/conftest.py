@@ -85,6 +85,9 @@ class Study:
         shutil.copytree(self.project / "conf" / "demo", folder)
         (folder / "catalog_hospital.yml").write_text(catalog)
         (folder / "credentials.yml").write_text(credentials)
+        return self.in_environment(env)
+
+    def in_environment(self, env):
         return dataclasses.replace(self, env=env)
 
     def fold_folder(self, model, stage, fold):

@@ -163,7 +163,7 @@ def _listed(
     root = local_path(path)
     folders = format == "dicom_series"
     if root is not None:
-        yield from _walked(root, folders, depth)
+        yield from walked(root, folders, depth)
         return
     fs, place = open_storage(path, storage_options)
     place = place.rstrip("/")
@@ -180,7 +180,8 @@ def _find(fs: Any, place: str) -> list[str]:
         return []
 
 
-def _walked(root: Path, folders: bool, depth: int | None) -> Iterator[str]:
+def walked(root: Path, folders: bool = False, depth: int | None = None) -> Iterator[str]:
+    """Files below a local folder, or the folders that hold files; relative, sorted, none hidden."""
     for place, below, files in os.walk(root, followlinks=True):
         parts = Path(place).relative_to(root).parts
         seen = sorted(name for name in files if not name.startswith("."))

@@ -1,0 +1,246 @@
+"""Catalog entries and a scan table for a hospital's folder, and what could not be told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pydicom
+import yaml
+
+from coala_kedro.sources.scan_table import ClinicalSheet, propose_scan_table
+from coala_kedro.sources.survey import (
+    LESION,
+    Layout,
+    Survey,
+    examples,
+    generalise,
+    lesion_labels,
+    survey,
+)
+
+_VOLUMES = "coala_kedro.datasets.HospitalVolumesDataset"
+_RAW_LAYER = {"kedro-viz": {"layer": "raw"}}
+
+
+@dataclass
+class Proposal:
+    """What to write for a hospital and what to say.
+
+    Attributes:
+        found: What the folder holds, a line each.
+        untold: What could not be told and what to do about it.
+        files: Texts by path below the project.
+    """
+
+    found: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def propose(
+    name: str,
+    folder: Path,
+    cohort: str,
+    role: str,
+    sheet: pd.DataFrame | None = None,
+    description: ClinicalSheet | None = None,
+) -> Proposal:
+    """Look at a hospital's folder and propose how to bring it.
+
+    Args:
+        name: Of the hospital and of its environment, `conf/<name>`.
+        folder: Absolute path.
+        cohort: Which of the study's cohorts it is.
+        role: Of its scans.
+        sheet: A clinical sheet.
+        description: How that is read.
+
+    Raises:
+        ValueError: There is no CT below the folder, or nothing tells its scans apart.
+    """
+    found = survey(folder)
+    proposal = Proposal()
+    _tell(found, folder, proposal)
+    scans = _scans(found, folder, proposal)
+    entries = {f"{cohort}.scan_table": _scan_table_entry(name, cohort)}
+    entries[f"{cohort}.raw_scans"] = _entry(
+        folder, scans.pattern, "dicom_series" if found.series else "volume"
+    )
+    masks, n_crlm = _masks(found, folder, scans, role, proposal)
+    if masks:
+        entries[f"{cohort}.raw_reader_masks"] = masks
+    entries[f"{cohort}.organ_segmenter"] = _organs(found, folder, scans, proposal)
+    table = propose_scan_table(scans.scan_ids, folder, role, n_crlm, sheet, description)
+    _tell_gaps(table, scans, bool(found.series), proposal)
+    proposal.files[f"conf/{name}/catalog.yml"] = _catalog(name, entries)
+    proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = table.to_csv(index=False)
+    return proposal
+
+
+def _tell(found: Survey, folder: Path, proposal: Proposal) -> None:
+    counts = {
+        "CT series (DICOM)": len(found.series),
+        "segmentations (DICOM)": len(found.segmentations),
+        "CT volumes": len(found.scans),
+        "masks": len(found.masks),
+        "label files of several structures": len(found.organs),
+    }
+    proposal.found += [f"{number} {what}" for what, number in counts.items() if number]
+    if found.labels:
+        labels = ", ".join(f"{label} ({n})" for label, n in sorted(found.labels.items()))
+        proposal.found.append(f"segments: {labels}")
+    if found.others:
+        others = ", ".join(f"{n} {what}" for what, n in sorted(found.others.items()))
+        proposal.untold.append(f"What these are, and they are left out: {others}.")
+    if not found.series and not found.scans:
+        raise ValueError(f"There is no CT below {folder}: no DICOM series and no volume in HU.")
+
+
+def _scans(found: Survey, folder: Path, proposal: Proposal) -> Layout:
+    paths = found.series or found.scans
+    if found.series and found.scans:
+        proposal.untold.append(
+            f"Whether the {len(found.scans)} CT volumes are the same scans as the series: the "
+            "series are proposed."
+        )
+    layout = generalise(paths)
+    if layout is None:
+        raise ValueError(
+            f"No part of the paths tells the scans below {folder} apart: "
+            f"{', '.join(examples(paths))}. Have a folder or file name for each scan."
+        )
+    several = Counter(path.split("/")[0] for path in paths)
+    if found.series and max(several.values()) > 1 and len(several) > 1:
+        twice = [place for place, n in several.items() if n > 1]
+        proposal.untold.append(
+            f"Which series is the portal-venous CT in {', '.join(examples(twice))}: each has more "
+            "than one, and each is a scan of its own now. Narrow the pattern, or drop rows."
+        )
+    proposal.found.append(f"scans: {', '.join(examples(layout.scan_ids.values()))}")
+    return layout
+
+
+def _masks(
+    found: Survey, folder: Path, scans: Layout, role: str, proposal: Proposal
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """The entry of the readers' masks, and how many lesions each scan's segmentation has."""
+    paths = found.segmentations or found.masks
+    if not paths:
+        if role != "unlabelled":
+            proposal.untold.append(
+                "Where the readers' masks are: none was found. Add the entry, or make the scans' "
+                "role 'unlabelled'."
+            )
+        return {}, {}
+    known = set(scans.scan_ids.values())
+    layout = generalise(paths, known, readers=not found.segmentations)
+    if layout is None:
+        proposal.untold.append(
+            f"Which mask is which scan's: {', '.join(examples(paths))}. Add the entry "
+            "raw_reader_masks, with {scan_id} in its pattern."
+        )
+        return {}, {}
+    if not found.segmentations:
+        entry = _entry(folder, layout.pattern, "volume")
+        if "{reader}" not in layout.pattern:
+            proposal.untold.append(
+                "Who outlined the masks: the pattern needs {reader}. Put them into a folder of "
+                "the reader's name, such as reader_1, and say so in the pattern."
+            )
+        return entry, {}
+    pattern = lesion_labels(found.labels)
+    if not pattern:
+        proposal.untold.append(
+            f"Which segments are lesions: {', '.join(sorted(found.labels))}. Write a regular "
+            "expression for them into `segments` of raw_reader_masks."
+        )
+    else:
+        proposal.untold.append(
+            f"Whether the segments '{pattern}' are one reader's, as is assumed: if not, give each "
+            "reader an expression in `segments` of raw_reader_masks."
+        )
+    entry = _entry(folder, layout.pattern, "dicom_seg")
+    entry["segments"] = {"reader_1": pattern or "???"}
+    n_crlm = {i: _n_lesions(folder / path) for path, i in layout.scan_ids.items()}
+    return entry, n_crlm
+
+
+def _n_lesions(path: Path) -> int:
+    header = pydicom.dcmread(path, specific_tags=["SegmentSequence"])
+    return sum(bool(LESION.fullmatch(str(s.SegmentLabel))) for s in header.SegmentSequence)
+
+
+def _organs(found: Survey, folder: Path, scans: Layout, proposal: Proposal) -> dict[str, Any]:
+    kind = "coala_kedro.organs.OrganSegmenterDataset"
+    layout = generalise(found.organs, set(scans.scan_ids.values())) if found.organs else None
+    if layout is None:
+        proposal.found.append("organs: TotalSegmentator will outline them; it needs its weights")
+        return {"type": kind, "segmenter": "totalsegmentator", "metadata": _RAW_LAYER}
+    proposal.untold.append(
+        "Whether the label files are in TotalSegmentator's class ids, as is assumed: if not, tell "
+        "the values by `ids` in organ_segmenter."
+    )
+    return {
+        "type": kind,
+        "segmenter": "existing_masks",
+        "path": str(folder),
+        "pattern": layout.pattern,
+        "metadata": _RAW_LAYER,
+    }
+
+
+def _entry(folder: Path, pattern: str, format: str) -> dict[str, Any]:
+    return {
+        "type": _VOLUMES,
+        "path": str(folder),
+        "pattern": pattern,
+        "format": format,
+        "metadata": _RAW_LAYER,
+    }
+
+
+def _scan_table_entry(name: str, cohort: str) -> dict[str, Any]:
+    return {
+        "type": "coala_kedro.datasets.ScanTableDataset",
+        "filepath": f"data/01_raw/{name}/{cohort}/scans.csv",
+        "metadata": {"kedro-viz": {"layer": "raw", "preview": False}},
+    }
+
+
+def _tell_gaps(table: pd.DataFrame, scans: Layout, dicom: bool, proposal: Proposal) -> None:
+    for column, remedy in (
+        ("timepoint", "write 'pre' or 'post' (systemic therapy)"),
+        ("acquired_on", "write the date of the scan, YYYY-MM-DD"),
+    ):
+        empty = int((table[column] == "").sum())
+        if empty:
+            proposal.untold.append(
+                f"{column} of {empty} of {len(table)} scans: {remedy} into scans.csv."
+            )
+    if not dicom:
+        proposal.untold.append(
+            "Which scans are one patient's: each has a patient_id of its own in scans.csv. Give "
+            "scans of one patient the same."
+        )
+    proposal.untold.append(
+        f"Whether scan ids such as {next(iter(scans.scan_ids.values()))} are pseudonyms: they come "
+        "from the paths and appear in every report. If not, rename the folders or files."
+    )
+
+
+def _catalog(name: str, entries: dict[str, dict[str, Any]]) -> str:
+    comments = {
+        "scan_table": "One row a scan; check it and fill in what is empty.",
+        "raw_scans": "Portal-venous CT.",
+        "raw_reader_masks": "Lesions as the readers outlined them.",
+        "organ_segmenter": "What outlines the organs.",
+    }
+    parts = [f"# The hospital '{name}': what `kedro hospital new` proposed. Read it and mend it.\n"]
+    for key, entry in entries.items():
+        text = yaml.safe_dump({key: entry}, sort_keys=False, allow_unicode=True)
+        parts.append(f"# {comments[key.split('.')[1]]}\n{text}")
+    return "\n".join(parts)

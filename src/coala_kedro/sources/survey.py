@@ -1,0 +1,238 @@
+"""What a folder of a hospital holds, and the patterns that tell which file is which scan's."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydicom
+import SimpleITK as sitk
+from pydicom.errors import InvalidDicomError
+
+from coala_kedro.imaging.files import VolumeError, read_volume
+from coala_kedro.sources.search import walked
+
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+LESION = re.compile(r".*(tumou?r|lesion|metasta|crlm|mass).*", re.IGNORECASE)
+"""Segments whose labels look like the lesions that are wanted."""
+
+_CT, _SEG = "CT", "SEG"
+_AIR_HU = -200
+_MAX_LABELS = 256
+_SEPARATORS = "_-."
+
+
+@dataclass
+class Survey:
+    """What was found below a folder, as relative paths.
+
+    Attributes:
+        series: Folders of CT series.
+        segmentations: DICOM segmentations.
+        scans: Volumes that hold CT.
+        masks: Volumes of one label.
+        organs: Volumes of several labels.
+        others: How many series of other modalities, and files that nobody could tell.
+        labels: How often each segment's label comes.
+    """
+
+    series: list[str] = field(default_factory=list)
+    segmentations: list[str] = field(default_factory=list)
+    scans: list[str] = field(default_factory=list)
+    masks: list[str] = field(default_factory=list)
+    organs: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A pattern for `find_volumes`, and what it finds.
+
+    Attributes:
+        pattern: With `{scan_id}`, and `{reader}` where paths differ by more.
+        scan_ids: By path.
+    """
+
+    pattern: str
+    scan_ids: dict[str, str]
+
+
+def survey(folder: Path) -> Survey:
+    """Look at a folder: the header of one file a folder, and voxels of as few volumes as tell."""
+    found = Survey()
+    names = [*walked(folder)]
+    for _, group in itertools.groupby(sorted(names), key=os.path.dirname):
+        _look_at_dicom(folder, [n for n in group if not n.endswith(VOLUME_SUFFIXES)], found)
+    for kind, listed in _volume_kinds(folder, [n for n in names if n.endswith(VOLUME_SUFFIXES)]):
+        if kind == "others":
+            found.others["volumes"] += len(listed)
+        else:
+            getattr(found, kind).extend(sorted(listed))
+    return found
+
+
+def _volume_kinds(folder: Path, names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Volumes by what they hold: alike in a folder, or alike by name, or looked at one by one."""
+
+    @functools.cache
+    def kind(name: str) -> str:
+        return _kind(folder / name)
+
+    keys: tuple[Callable[[str], str], ...] = (os.path.dirname, os.path.basename, str)
+    for key in keys:
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            groups.setdefault(key(name), []).append(name)
+        if all(kind(group[0]) == kind(group[-1]) for group in groups.values()):
+            break
+    return [(kind(group[0]), group) for group in groups.values()]
+
+
+def _look_at_dicom(folder: Path, names: Sequence[str], found: Survey) -> None:
+    """Sort the DICOM files of one folder; a series is told by its first file."""
+    modality = ""
+    for name in names:
+        if modality not in ("", _SEG):
+            return
+        header = _header(folder / name)
+        if header is None:
+            continue
+        modality = str(header.get("Modality", "unknown"))
+        if modality == _SEG:
+            found.segmentations.append(name)
+            found.labels.update(str(s.SegmentLabel) for s in header.get("SegmentSequence", ()))
+        elif modality == _CT:
+            found.series.append(os.path.dirname(name))
+        else:
+            found.others[modality] += 1
+
+
+def _header(path: Path) -> pydicom.Dataset | None:
+    if path.name == "DICOMDIR":
+        return None
+    try:
+        return pydicom.dcmread(path, specific_tags=["Modality", "SegmentSequence"])
+    except (InvalidDicomError, EOFError, OSError, ValueError):
+        return None
+
+
+def _kind(path: Path) -> str:
+    try:
+        image = read_volume(path)
+    except VolumeError:
+        return "others"
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        return "others"
+    voxels = sitk.GetArrayViewFromImage(image)
+    if voxels.min() < _AIR_HU:
+        return "scans"
+    counts = {float(value) for value in voxels[:: max(1, len(voxels) // 8)].flat[::3]}
+    if voxels.min() < 0 or len(counts) > _MAX_LABELS or any(value % 1 for value in counts):
+        return "others"
+    return "organs" if voxels.max() > 1 and len(counts) > 2 else "masks"
+
+
+def generalise(
+    paths: Sequence[str], scan_ids: Collection[str] = (), *, readers: bool = False
+) -> Layout | None:
+    """Find the pattern of paths.
+
+    Args:
+        paths: Relative, of one kind of thing.
+        scan_ids: Those that are known; without them, the first part that differs from path to
+            path is the scan's id.
+        readers: Whether another part may tell who made it.
+
+    Returns:
+        The pattern, or None if there is none: paths of different depths, or no part tells scans
+        apart.
+    """
+    split = [path.split("/") for path in paths]
+    if not split or len({len(parts) for parts in split}) > 1:
+        return None
+    columns = [*zip(*split, strict=True)]
+    for position, column in enumerate(columns):  # noqa: B007  # used below
+        told = _known(column, scan_ids) if scan_ids else _differing(column)
+        if told is not None:
+            ids, piece, named = told
+            readers = readers and not named
+            break
+    else:
+        return None
+    pieces = []
+    for number, column in enumerate(columns):
+        if number == position:
+            pieces.append(piece)
+            continue
+        if readers and number < len(columns) - 1 and _tells_apart(ids, column):
+            pieces.append("{reader}")
+            readers = False
+        else:
+            pieces.append(_glob(column))
+    return Layout("/".join(pieces), dict(zip(paths, ids, strict=True)))
+
+
+def _known(column: Sequence[str], scan_ids: Collection[str]) -> tuple[list[str], str, bool] | None:
+    """Parts that begin with a known scan's id; what follows is constant, or names a reader."""
+    longest_first = sorted(scan_ids, key=len, reverse=True)
+    ids = [next((i for i in longest_first if value.startswith(i)), "") for value in column]
+    if not all(ids):
+        return None
+    rests = [value.removeprefix(i) for value, i in zip(column, ids, strict=True)]
+    if len(set(rests)) == 1:
+        return ids, "{scan_id}" + rests[0], False
+    ending = _ending(rests)
+    if all(rest[:1] == "_" for rest in rests) and _tells_apart(ids, rests):
+        return ids, "{scan_id}_{reader}" + ending, True
+    return None
+
+
+def _differing(column: Sequence[str]) -> tuple[list[str], str, bool] | None:
+    if len(set(column)) < len(column):
+        return None
+    ending = _ending(column) if len(column) > 1 else _suffix(column[0])
+    return [value.removesuffix(ending) for value in column], "{scan_id}" + ending, False
+
+
+def _tells_apart(ids: Sequence[str], column: Sequence[str]) -> bool:
+    return len(set(zip(ids, column, strict=True))) == len(ids)
+
+
+def _glob(column: Sequence[str]) -> str:
+    if len(set(column)) == 1:
+        return column[0]
+    start = os.path.commonprefix(column)  # noqa: RUF071  # of characters: yes
+    start = start[: max((start.rfind(s) for s in _SEPARATORS[:2]), default=-1) + 1]
+    return f"{start}*{_ending(column)}"
+
+
+def _ending(values: Sequence[str]) -> str:
+    """What all end with, from a separator on."""
+    common = os.path.commonprefix([value[::-1] for value in values])[::-1]  # noqa: RUF071
+    places = [place for s in _SEPARATORS if (place := common.find(s)) >= 0]
+    return common[min(places) :] if places else ""
+
+
+def _suffix(name: str) -> str:
+    return next((s for s in VOLUME_SUFFIXES if name.endswith(s)), Path(name).suffix)
+
+
+def lesion_labels(labels: Collection[str]) -> str:
+    """A regular expression for the labels that look like lesions; empty if none does."""
+    chosen = sorted(label for label in labels if LESION.fullmatch(label))
+    stems = sorted({re.sub(r"[\s_-]*\d+$", "", label) for label in chosen})
+    return "|".join(re.sub(r"([.^$*+?{}()|\[\]\\])", r"\\\1", stem) + ".*" for stem in stems)
+
+
+def examples(values: Collection[str], shown: int = 5) -> Iterator[str]:
+    """A few of many values, sorted."""
+    yield from sorted(values)[:shown]
+    if len(values) > shown:
+        yield "..."

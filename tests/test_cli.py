@@ -1,0 +1,100 @@
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+import yaml
+from click.testing import CliRunner
+from hospital import Hospital, abdomen, image
+
+from coala_kedro import cli
+from coala_kedro.cohort import CohortError, check_scan_table
+from coala_kedro.datasets import HospitalVolumesDataset, ScanTableDataset
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "ROOT", tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture(scope="session")
+def oslo(tmp_path_factory):
+    return Hospital(tmp_path_factory.mktemp("oslo")).build().root
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.cli, ["hospital", "new", *map(str, arguments)])
+
+
+def test_a_hospital_is_proposed_and_its_entries_find_its_scans(project, oslo):
+    told = run("oslo", oslo, "--cohort", "external", "--role", "manual")
+    assert told.exit_code == 0, told.output
+    for line in (
+        "3 CT volumes",
+        "6 masks",
+        "wrote conf/oslo/catalog.yml",
+        "- timepoint of 3 of 3 scans: write 'pre' or 'post'",
+        "kedro run --env oslo --pipelines preprocessing --namespaces external",
+    ):
+        assert line in told.output
+    catalog = yaml.safe_load((project / "conf" / "oslo" / "catalog.yml").read_text())
+    entries = {name: entry for name, entry in catalog.items() if "raw" in name}
+    found = {}
+    for name, entry in entries.items():
+        assert entry.pop("type") == "coala_kedro.datasets.HospitalVolumesDataset"
+        found[name] = [*HospitalVolumesDataset(**entry).load()]
+    assert found["external.raw_scans"] == ["a_post", "a_pre", "b_pre"]
+    assert found["external.raw_reader_masks"][0] == "reader_1/a_post"
+    table = ScanTableDataset(filepath=str(project / "data/01_raw/oslo/external/scans.csv")).load()
+    with pytest.raises(CohortError, match="scan 'a_post', column 'timepoint'"):
+        check_scan_table(table, "external")
+    check_scan_table(table.assign(timepoint="pre", acquired_on="2020-01-01"), "external")
+
+
+def test_what_is_there_is_never_written_over(project, oslo):
+    run("oslo", oslo)
+    path = project / "data" / "01_raw" / "oslo" / "internal" / "scans.csv"
+    path.write_text("mine")
+    told = run("oslo", oslo)
+    assert "scans.csv is there already and was left as it is" in told.output
+    assert path.read_text() == "mine"
+
+
+def test_what_could_not_be_told_is_said(project, tmp_path):
+    hu, _, _ = abdomen(0)
+    (tmp_path / "ct").mkdir()
+    sitk.WriteImage(image(hu), str(tmp_path / "ct" / "s1.nii.gz"))
+    told = run("oslo", tmp_path / "ct")
+    assert "Where the readers' masks are: none was found" in told.output
+    assert "TotalSegmentator will outline them" in told.output
+    assert "Which scans are one patient's" in told.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("Oslo", "."), "'Oslo' must be small letters"),
+        (("oslo", "/nowhere"), "does not exist"),
+        (("oslo", ".", "--clinical", __file__), "--clinical-columns go together"),
+    ],
+)
+def test_what_cannot_be_is_told(project, arguments, told):
+    refused = run(*arguments)
+    assert refused.exit_code != 0
+    assert told in refused.output
+
+
+def test_a_folder_without_ct_is_told(project, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused = run("oslo", tmp_path / "empty")
+    assert refused.exit_code == 1
+    assert "There is no CT below" in refused.output
+
+
+def test_a_sheet_that_does_not_fit_is_told(project, oslo, tmp_path):
+    pd.DataFrame({"id": ["a"]}).to_csv(tmp_path / "sheet.csv", index=False)
+    (tmp_path / "columns.yml").write_text("patient: id\ncolumns: {sex: {column: gender}}")
+    sheet = ("--clinical", tmp_path / "sheet.csv", "--clinical-columns", tmp_path / "columns.yml")
+    refused = run("oslo", oslo, *sheet)
+    assert refused.exit_code == 1
+    assert "no column gender" in refused.output
+    assert not (project / "conf").exists()
