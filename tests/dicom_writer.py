@@ -3,6 +3,7 @@
 import highdicom
 import numpy as np
 import pydicom
+import SimpleITK as sitk
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.sr.codedict import codes
@@ -23,58 +24,71 @@ def slices_of(image, series="series", slope=1, intercept=-1024, **elements):
         intercept: Of the rescale.
         elements: DICOM keywords and values of every slice; None leaves one out.
     """
-    import SimpleITK as sitk
-
     stored = np.rint((sitk.GetArrayFromImage(image) - intercept) / slope).astype(np.int32)
     assert stored.min() >= -32768
-    signed = bool(stored.min() < 0)
-    x_mm, y_mm, z_mm = image.GetSpacing()
-    cosines = np.reshape(image.GetDirection(), (3, 3))
+    kind = np.int16 if stored.min() < 0 else np.uint16
     made = []
     for z, plane in enumerate(stored):
         slice_ = _empty(uid(series, "slice", z), CTImageStorage)
-        position = image.TransformIndexToPhysicalPoint((0, 0, z))
-        values = {
-            "SOPClassUID": CTImageStorage,
-            "SOPInstanceUID": uid(series, "slice", z),
-            "StudyInstanceUID": uid(series, "study"),
-            "SeriesInstanceUID": uid(series, "series"),
-            "FrameOfReferenceUID": uid(series, "frame"),
-            "Modality": "CT",
-            "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
-            "PatientID": "P1",
-            "PatientName": "Nobody^Here",
-            "PatientBirthDate": "",
-            "PatientSex": "F",
-            "StudyDate": "20200102",
-            "StudyTime": "101112",
-            "StudyID": "1",
-            "AccessionNumber": "",
-            "ReferringPhysicianName": "",
-            "SeriesNumber": 1,
-            "InstanceNumber": z + 1,
-            "PositionReferenceIndicator": "",
-            "Manufacturer": "Maker",
-            "ManufacturerModelName": "Model 1",
-            "SliceThickness": z_mm,
-            "Rows": plane.shape[0],
-            "Columns": plane.shape[1],
-            "PixelSpacing": [y_mm, x_mm],
-            "ImageOrientationPatient": [*cosines[:, 0], *cosines[:, 1]],
-            "ImagePositionPatient": list(position),
-            "SamplesPerPixel": 1,
-            "PhotometricInterpretation": "MONOCHROME2",
-            "BitsAllocated": 16,
-            "BitsStored": 16,
-            "HighBit": 15,
-            "PixelRepresentation": int(signed),
+        values = _identity(series, z) | _grid(image, z) | PIXELS
+        values |= {
+            "PixelRepresentation": int(kind is np.int16),
             "RescaleSlope": slope,
             "RescaleIntercept": intercept,
         }
         set_elements(slice_, values | elements)
-        slice_.PixelData = plane.astype(np.int16 if signed else np.uint16).tobytes()
+        slice_.PixelData = plane.astype(kind).tobytes()
         made.append(slice_)
     return made
+
+
+PIXELS = {
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "BitsAllocated": 16,
+    "BitsStored": 16,
+    "HighBit": 15,
+}
+
+
+def _identity(series, z):
+    return {
+        "SOPClassUID": CTImageStorage,
+        "SOPInstanceUID": uid(series, "slice", z),
+        "StudyInstanceUID": uid(series, "study"),
+        "SeriesInstanceUID": uid(series, "series"),
+        "FrameOfReferenceUID": uid(series, "frame"),
+        "Modality": "CT",
+        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+        "PatientID": "P1",
+        "PatientName": "Nobody^Here",
+        "PatientBirthDate": "",
+        "PatientSex": "F",
+        "StudyDate": "20200102",
+        "StudyTime": "101112",
+        "StudyID": "1",
+        "AccessionNumber": "",
+        "ReferringPhysicianName": "",
+        "SeriesNumber": 1,
+        "InstanceNumber": z + 1,
+        "PositionReferenceIndicator": "",
+        "Manufacturer": "Maker",
+        "ManufacturerModelName": "Model 1",
+    }
+
+
+def _grid(image, z):
+    columns, rows, _ = image.GetSize()
+    x_mm, y_mm, z_mm = image.GetSpacing()
+    cosines = np.reshape(image.GetDirection(), (3, 3))
+    return {
+        "SliceThickness": z_mm,
+        "Rows": rows,
+        "Columns": columns,
+        "PixelSpacing": [y_mm, x_mm],
+        "ImageOrientationPatient": [*cosines[:, 0], *cosines[:, 1]],
+        "ImagePositionPatient": list(image.TransformIndexToPhysicalPoint((0, 0, z))),
+    }
 
 
 def set_elements(dataset, elements):

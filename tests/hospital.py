@@ -124,7 +124,12 @@ class Hospital:
         consensus = self._made(nodes.merge_readers(usable, _lazy(masks), method))
         organs = self._made(nodes.segment_organs(usable, _lazy(scans), self.segmenter))
         anatomy = nodes.inspect_lesions(
-            usable, _lazy(scans), _lazy(consensus), _lazy(organs), Screening(**screening)
+            usable,
+            _lazy(scans),
+            _lazy(consensus),
+            _lazy(organs),
+            self.segmenter,
+            Screening(**screening),
         )
         return nodes.accept_anatomy(
             usable, findings, self._made(anatomy), "internal", Screening(**screening)

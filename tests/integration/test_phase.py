@@ -18,7 +18,7 @@ from coala_kedro.organs.phase import PhaseName, contrast_phase
 from coala_kedro.organs.process import stop_processes
 from coala_kedro.organs.totalsegmentator import CROP_3MM_MODEL
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("organs")]
 
 FEATURES = (  # what the classifiers were trained on, in this order; then four vessels of the neck
     *("liver", "pancreas", "urinary_bladder", "gallbladder", "heart", "aorta"),

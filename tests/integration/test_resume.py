@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from coala_kedro.nnunet.process import NnunetProcessError
 from coala_kedro.nnunet.training import train_fold
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 EPOCHS = [0, 1, 2]
 LIMIT_S = 120

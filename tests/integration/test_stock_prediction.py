@@ -13,7 +13,7 @@ from coala_kedro.datasets import LazyVolume, TrainedModelDataset
 from coala_kedro.nnunet import inference
 from coala_kedro.nnunet.process import in_own_process
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 SCANS = {
     "internal": ("INT007_pre", "INT007_post"),

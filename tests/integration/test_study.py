@@ -15,7 +15,7 @@ from coala_kedro import training
 from coala_kedro.anatomy import CRLM
 from coala_kedro.datasets import MadeFolderDataset
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 MODELS, COHORTS, STAGES = ("teacher", "student"), ("internal", "external"), ("lowres", "cascade")
 FOLDS = range(5)

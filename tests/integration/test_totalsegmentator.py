@@ -19,7 +19,7 @@ from coala_kedro.organs import OrganSegmenterDataset, OrganSegmenterError
 from coala_kedro.organs.process import stop_processes
 from coala_kedro.organs.totalsegmentator import DOWNLOAD_TASKS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("organs")]
 
 REAL_CT = Path(__file__).parents[3] / "shared/real_ct/upper_abdomen.nii.gz"
 IDS = {s.name: s.totalsegmentator_id for s in ORGANS}

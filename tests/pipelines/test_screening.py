@@ -9,6 +9,7 @@ from hospital import READERS, Hospital, abdomen, image, truncate, write
 from pydantic import ValidationError
 
 from coala_kedro.cohort import CohortError
+from coala_kedro.organs.segmenter import Phase
 from coala_kedro.pipelines.preprocessing.checks import ALWAYS_REFUSED, CHECKS, Limits, Screening
 from coala_kedro.pipelines.preprocessing.screening import FINDINGS
 
@@ -201,3 +202,38 @@ def test_checks_cannot_be_changed():
 def test_an_option_that_cannot_be_is_refused_before_the_run(options, told):
     with pytest.raises(ValidationError, match=told):
         Screening(**options)
+
+
+class ToldPhase:
+    """An organ segmenter that tells every scan's phase."""
+
+    tells_phase = True
+
+    def __init__(self, masks, phase):
+        self.phase = phase
+        self.fingerprint, self.fingerprint_for = masks.fingerprint, masks.fingerprint_for
+        self.check, self.segment = masks.check, masks.segment
+
+    def contrast_phase(self, scan_id, scan):
+        assert scan.GetSize()[2] == 13
+        return self.phase if scan_id == "a_pre" else None
+
+
+@pytest.mark.parametrize(
+    ("name", "probability", "told"),
+    [
+        ("native", 1.0, "native (1.0)"),
+        ("arterial_late", 0.3, "arterial_late (0.3)"),
+        ("portal_venous", 0.3, "portal_venous (0.3)"),
+        ("portal_venous", 0.7, None),
+    ],
+)
+def test_another_contrast_phase_is_warned_of(hospital, monkeypatch, name, probability, told):
+    segmenter = ToldPhase(hospital.segmenter, Phase(name, probability))
+    monkeypatch.setattr(Hospital, "segmenter", segmenter)
+    accepted, findings = hospital.screen()
+    assert len(accepted) == 3
+    assert codes(findings, "a_pre") == ([("contrast_phase", "warn")] if told else [])
+    assert list(findings["measured"]) == ([told] if told else [])
+    _, ignored = hospital.screen(severity={"contrast_phase": "ignore"})
+    assert ignored.empty

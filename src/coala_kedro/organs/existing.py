@@ -99,6 +99,14 @@ class ExistingMasks:
         """
         self.segment(scan_id, scan)
 
+    @property
+    def tells_phase(self) -> bool:
+        """Masks know nothing of it."""
+        return False
+
+    def contrast_phase(self, scan_id: str, scan: sitk.Image) -> None:
+        """Not told."""
+
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:
         """Read the scan's organ mask, as `OrganSegmenter.segment` describes it.
 

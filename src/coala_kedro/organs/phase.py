@@ -9,31 +9,15 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import SimpleITK as sitk
 
 from coala_kedro.organs.process import process_for
-from coala_kedro.organs.segmenter import OrganSegmenterError
+from coala_kedro.organs.segmenter import OrganSegmenterError, Phase, PhaseName
 from coala_kedro.organs.totalsegmentator import TotalSegmentator
 
-PhaseName = Literal["native", "arterial_early", "arterial_late", "portal_venous"]
-
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A contrast phase.
-
-    Attributes:
-        name: A delayed phase is called `portal_venous` too, with a probability of 0.3.
-        probability: 0.3, 0.7 or 1: how far the time since the injection lies from the next phase.
-    """
-
-    name: PhaseName
-    probability: float
 
 
 def contrast_phase(
@@ -59,7 +43,6 @@ def contrast_phase(
         OrganSegmenterError: Weights are missing, or the tool fails.
     """
     if not phase_tool_available():
-        _tell_absence()
         return None
     weights = TotalSegmentator(device=device, weights_path=weights_path, fast=True).find_weights()
     settings = {"weights": str(weights.absolute()), "device": device}
@@ -68,8 +51,8 @@ def contrast_phase(
     except OrganSegmenterError as error:
         raise OrganSegmenterError(
             f"{error}\nThis was the check of the contrast phase. Is it a CT of the abdomen, in HU, "
-            "and does TotalSegmentator run here otherwise? To do without the check, uninstall "
-            "xgboost (or xgboost-cpu)."
+            "and does TotalSegmentator run here otherwise? To do without the check, set "
+            "screening.severity.contrast_phase to 'ignore'."
         ) from error
     if result is None:
         return None
@@ -77,13 +60,16 @@ def contrast_phase(
 
 
 def phase_tool_available() -> bool:
-    """Whether what the tool needs beside TotalSegmentator, xgboost, is installed."""
-    return importlib.util.find_spec("xgboost") is not None
+    """Whether what the tool needs beside TotalSegmentator is installed; told once if it is not."""
+    available = importlib.util.find_spec("xgboost") is not None
+    if not available:
+        _tell_absence()
+    return available
 
 
 @functools.cache
 def _tell_absence() -> None:
     logger.warning(
         "The contrast phase of the scans is not checked, for xgboost is not installed. "
-        "To have it checked: pip install xgboost-cpu (on a Mac: xgboost)."
+        "To have it checked: pip install '.[phase]'."
     )

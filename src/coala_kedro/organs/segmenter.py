@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ LIVER_ID = CLASS_IDS[next(s.name for s in ORGANS if s.id == LIVER)]
 LEFT_ORGAN_IDS = frozenset((CLASS_IDS["spleen"], CLASS_IDS["stomach"]))
 """Of organs that lie left of the liver."""
 
+PhaseName = Literal["native", "arterial_early", "arterial_late", "portal_venous"]
 OrganMaskFault = Literal[
     "organ_mask_absent", "organ_mask_unreadable", "organ_mask_grid", "organ_mask_values"
 ]
@@ -43,6 +45,19 @@ class OrganMaskError(OrganSegmenterError):
         return type(self), (str(self), self.code)
 
 
+@dataclass(frozen=True)
+class Phase:
+    """A contrast phase.
+
+    Attributes:
+        name: A delayed phase is called `portal_venous` too, with a probability of 0.3.
+        probability: 0.3, 0.7 or 1: how far the time since the injection lies from the next phase.
+    """
+
+    name: PhaseName
+    probability: float
+
+
 class OrganSegmenter(Protocol):
     """Outlines the organs on a scan. Can be pickled."""
 
@@ -58,6 +73,17 @@ class OrganSegmenter(Protocol):
 
         Raises:
             OrganMaskError: It cannot.
+        """
+
+    @property
+    def tells_phase(self) -> bool:
+        """Whether it can tell a scan's contrast phase."""
+
+    def contrast_phase(self, scan_id: str, scan: sitk.Image) -> Phase | None:
+        """Tell a scan's contrast phase; None if the scan does not show it.
+
+        Raises:
+            OrganSegmenterError: It fails.
         """
 
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from coala_kedro.anatomy import ORGANS
 from coala_kedro.organs.process import process_for
-from coala_kedro.organs.segmenter import OrganSegmenterError, labels_on_grid, organ_mask
+from coala_kedro.organs.segmenter import OrganSegmenterError, Phase, labels_on_grid, organ_mask
 
 ORGANS_MODEL, CROP_3MM_MODEL, CROP_6MM_MODEL = 291, 297, 298
 MODEL_FOLDERS = {
@@ -83,6 +83,19 @@ class TotalSegmentator:
 
     def check(self, scan_id: str, scan: sitk.Image) -> None:
         """Nothing to check: there is no mask before the scan is segmented."""
+
+    @property
+    def tells_phase(self) -> bool:
+        """Whether the tool's extra is installed; if it is not, that is logged once."""
+        from coala_kedro.organs.phase import phase_tool_available
+
+        return phase_tool_available()
+
+    def contrast_phase(self, scan_id: str, scan: sitk.Image) -> Phase | None:
+        """Run the tool, see `phase.contrast_phase`."""
+        from coala_kedro.organs.phase import contrast_phase
+
+        return contrast_phase(scan, self.device, self.weights_path, scan_id)
 
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:
         """Outline the organs, as `OrganSegmenter.segment` describes it.

@@ -115,35 +115,50 @@ def inspect_lesions(
     scans: Mapping[str, LazyVolume],
     consensus_masks: Mapping[str, LazyVolume],
     organ_masks: Mapping[str, LazyVolume],
+    organ_segmenter: OrganSegmenter,
     screening: Screening,
 ) -> dict[str, Callable[[], Facts]]:
-    """Measure where lesions and liver lie; see `imaging.inspection.inspect_anatomy`.
+    """Measure where lesions and liver lie, and tell the contrast phase.
 
     Returns:
-        Recipes by scan id; each makes facts.
+        Recipes by scan id; each makes facts, see `imaging.inspection.inspect_anatomy`, and where
+        the organ segmenter can tell them `contrast_phase` and `contrast_phase_probability`.
     """
+    asked = screening.severity.get("contrast_phase") != "ignore"
+    asks_phase = asked and organ_segmenter.tells_phase
     return {
         scan_id: partial(
             _anatomy,
-            scans[scan_id],
             organ_masks[scan_id],
             consensus_masks.get(scan_id),
             screening.limits.liver_margin_mm,
+            partial(_phase, scan_id, scans[scan_id], organ_segmenter) if asks_phase else None,
         )
         for scan_id in usable_scans["scan_id"]
     }
 
 
+def _phase(scan_id: str, scan: LazyVolume, organ_segmenter: OrganSegmenter) -> Facts:
+    phase = organ_segmenter.contrast_phase(scan_id, scan())
+    if phase is None:
+        return {}
+    return {"contrast_phase": phase.name, "contrast_phase_probability": phase.probability}
+
+
 def _anatomy(
-    scan: LazyVolume, organ_mask: LazyVolume, consensus_mask: LazyVolume | None, margin_mm: float
+    organ_mask: LazyVolume,
+    consensus_mask: LazyVolume | None,
+    margin_mm: float,
+    phase: Callable[[], Facts] | None,
 ) -> Facts:
-    return inspect_anatomy(
+    facts = inspect_anatomy(
         organ_mask(),
         consensus_mask() if consensus_mask else None,
         liver=LIVER_ID,
         left_organs=LEFT_ORGAN_IDS,
         margin_mm=margin_mm,
     )
+    return facts | phase() if phase else facts
 
 
 def accept_anatomy(

@@ -96,6 +96,7 @@ def _outlines() -> Pipeline:
                     "scans",
                     "consensus_masks",
                     "organ_masks",
+                    "organ_segmenter",
                     "params:screening",
                 ],
                 outputs="anatomy",
