@@ -4,8 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
+from scipy.spatial.distance import pdist
 
-from coala_kedro.imaging.lesions import label_lesions, lesion_volumes_ml
+from coala_kedro.imaging.lesions import (
+    label_lesions,
+    lesion_volumes_ml,
+    longest_axial_diameter_mm,
+    union_box,
+)
+
+MASKS = arrays(bool, array_shapes(min_dims=3, max_dims=3, max_side=6))
 
 
 @settings(deadline=None, derandomize=True)
@@ -45,3 +53,47 @@ def test_an_empty_mask_has_no_lesions_and_no_volumes():
     assert n_lesions == 0
     assert labels.shape == (2, 3, 4)
     assert lesion_volumes_ml(labels, n_lesions, 0.1).shape == (0,)
+
+
+@settings(deadline=None, derandomize=True)
+@given(MASKS)
+def test_the_box_holds_every_voxel_and_no_empty_end(mask):
+    box = union_box(mask)
+    assert mask[box].sum() == mask.sum()
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        ends = mask[box].any(axis=others)[[0, -1]] if mask.any() else []
+        assert all(ends)
+
+
+def test_the_box_is_around_all_masks():
+    first, second = np.zeros((2, 5, 6, 7), dtype=bool)
+    first[1, 2, 3] = second[3, 0, 4] = True
+    assert union_box(first, second) == (slice(1, 4), slice(0, 3), slice(3, 5))
+
+
+@settings(deadline=None, derandomize=True)
+@given(MASKS)
+def test_the_diameter_is_the_longest_line_between_corners_of_one_slice(mask):
+    row_mm, column_mm = 0.7, 1.2
+    longest_mm = 0.0
+    for plane in mask:
+        corners = [
+            ((y + down) * row_mm, (x + right) * column_mm)
+            for y, x in np.argwhere(plane)
+            for down in (0, 1)
+            for right in (0, 1)
+        ]
+        longest_mm = max([longest_mm, *(pdist(corners) if corners else ())])
+    diameter_mm = longest_axial_diameter_mm(mask, (5.0, row_mm, column_mm))
+    assert diameter_mm == pytest.approx(longest_mm)
+
+
+def test_one_voxel_is_as_wide_as_its_diagonal():
+    assert longest_axial_diameter_mm(np.ones((1, 1, 1), bool), (5.0, 3.0, 4.0)) == pytest.approx(5)
+
+
+def test_a_ball_has_its_diameter():
+    z, y, x = np.ogrid[-12:13, -12:13, -12:13]
+    ball = z**2 + y**2 + x**2 <= 10**2
+    assert longest_axial_diameter_mm(ball, (1.0, 1.0, 1.0)) == pytest.approx(21, abs=0.5)

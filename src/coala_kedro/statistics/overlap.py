@@ -6,8 +6,13 @@ masks agree, yet have no Dice: it is NaN, to be counted apart, and never 1 or a 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from coala_kedro.imaging.lesions import union_box
+from coala_kedro.statistics.surface import score_surfaces
 
 MM3_PER_ML = 1000.0
 
@@ -28,7 +33,7 @@ def dice(reference: BoolArray, predicted: BoolArray) -> float:
         TypeError: A mask is not boolean.
         ValueError: The masks differ in shape.
     """
-    _check_masks(reference, predicted)
+    check_masks(reference, predicted)
     return pooled_dice(
         np.count_nonzero(reference),
         np.count_nonzero(predicted),
@@ -56,50 +61,79 @@ def pooled_dice(
     return float(2 * np.sum(intersection_voxels) / total) if total else float("nan")
 
 
-def voxel_volume_ml(spacing_mm: tuple[float, float, float]) -> float:
-    """Volume of one voxel in mL, from its edges in mm (in any order)."""
-    return float(np.prod(spacing_mm)) / MM3_PER_ML
+def score_scan(
+    reference: BoolArray, predicted: BoolArray, spacing_zyx_mm: tuple[float, float, float]
+) -> dict[str, float]:
+    """The numbers of one row of `scan_metrics`: overlap, surfaces and total tumour volumes.
 
-
-def volume_ml(mask: BoolArray, voxel_ml: float) -> float:
-    """Volume of a boolean mask in mL, given the volume of one voxel in mL."""
-    return int(np.count_nonzero(mask)) * voxel_ml
-
-
-def score_scan(reference: BoolArray, predicted: BoolArray, voxel_ml: float) -> dict[str, float]:
-    """The numbers of one row of `scan_metrics`: Dice, and total tumour volume by both masks.
+    Where one mask is empty the scan counts as failed, and is not left out: Dice and surface Dice
+    are 0, distances the diagonal of the scan.
 
     Args:
         reference: Consensus mask, boolean zyx.
         predicted: Model's mask on the same grid.
-        voxel_ml: Volume of one voxel in mL.
+        spacing_zyx_mm: Spacing of z, y and x in mm.
 
     Returns:
-        `dice` (NaN if both masks are empty), `reference_ml`, `predicted_ml`, `reference_voxels`,
-        `predicted_voxels`, `intersection_voxels`.
+        `dice`, `nsd_1mm`, `nsd_2mm`, `nsd_3mm`, `hd95_mm`, `assd_mm` (all NaN if both masks are
+        empty; see `surface.score_surfaces`), `reference_ml`, `predicted_ml`, `volume_error_ml`
+        (predicted - reference), `reference_voxels`, `predicted_voxels`, `intersection_voxels`.
 
     Raises:
         TypeError: A mask is not boolean.
-        ValueError: The masks differ in shape.
+        ValueError: The masks differ in shape, or the spacing is not three positive lengths.
     """
+    check_masks(reference, predicted)
+    ml_per_voxel = voxel_volume_ml(spacing_zyx_mm)
+    diagonal_mm = math.hypot(*np.multiply(reference.shape, spacing_zyx_mm))
+    box = union_box(reference, predicted)
+    reference, predicted = reference[box], predicted[box]
+    voxels = [int(np.count_nonzero(m)) for m in (reference, predicted, reference & predicted)]
     return {
-        "dice": dice(reference, predicted),
-        "reference_ml": volume_ml(reference, voxel_ml),
-        "predicted_ml": volume_ml(predicted, voxel_ml),
-        "reference_voxels": int(np.count_nonzero(reference)),
-        "predicted_voxels": int(np.count_nonzero(predicted)),
-        "intersection_voxels": int(np.count_nonzero(reference & predicted)),
+        "dice": pooled_dice(*voxels),
+        **score_surfaces(reference, predicted, spacing_zyx_mm, worst_mm=diagonal_mm),
+        "reference_ml": voxels[0] * ml_per_voxel,
+        "predicted_ml": voxels[1] * ml_per_voxel,
+        "volume_error_ml": (voxels[1] - voxels[0]) * ml_per_voxel,
+        "reference_voxels": voxels[0],
+        "predicted_voxels": voxels[1],
+        "intersection_voxels": voxels[2],
     }
 
 
-def _check_masks(reference: BoolArray, predicted: BoolArray) -> None:
-    if reference.dtype != bool or predicted.dtype != bool:
+def voxel_volume_ml(spacing_zyx_mm: tuple[float, float, float]) -> float:
+    """Volume of one voxel in mL.
+
+    Raises:
+        ValueError: The spacing is not three positive lengths in mm.
+    """
+    if len(spacing_zyx_mm) != 3 or not all(0 < step < math.inf for step in spacing_zyx_mm):
+        raise ValueError(
+            f"Expected the spacing of z, y and x in mm, got {spacing_zyx_mm}: "
+            "take it from the scan's header."
+        )
+    return math.prod(spacing_zyx_mm) / MM3_PER_ML
+
+
+def check_masks(reference: BoolArray, other: BoolArray, name: str = "prediction") -> None:
+    """Refuse what is not a pair of masks on one grid.
+
+    Args:
+        reference: Consensus mask.
+        other: Mask that is compared with it.
+        name: What the other mask is, for the message.
+
+    Raises:
+        TypeError: A mask is not boolean.
+        ValueError: The masks differ in shape, or are not of three dimensions.
+    """
+    if reference.dtype != bool or other.dtype != bool:
         raise TypeError(
-            f"Masks must be boolean, got {reference.dtype} and {predicted.dtype}: "
+            f"Masks must be boolean, got {reference.dtype} and {other.dtype} ({name}): "
             "compare a label map with the structure's id first."
         )
-    if reference.shape != predicted.shape:
+    if reference.shape != other.shape or reference.ndim != 3:
         raise ValueError(
-            f"The consensus has shape {reference.shape}, the prediction {predicted.shape} (zyx): "
-            "bring both onto one grid first."
+            f"The consensus has shape {reference.shape}, the {name} {other.shape} (zyx): "
+            "bring both onto one grid of three dimensions first."
         )

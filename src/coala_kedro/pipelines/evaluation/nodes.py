@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from coala_kedro.cohort import scans_with_role
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.imaging.geometry import spacing_zyx_mm, volume_ml_per_voxel
+from coala_kedro.imaging.geometry import spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
 from coala_kedro.imaging.overlay import Panel, axial_panel, outline_gallery
 from coala_kedro.nnunet.inference import LABEL_MAP, predict_scan
@@ -82,9 +82,7 @@ def score_scans(
     about = accepted_scans.set_index("scan_id")[["patient_id", "timepoint"]]
     for scan_id in tqdm(predictions, desc=f"score {model} {cohort}", unit="scan", disable=None):
         reference, predicted = label_maps[scan_id](), predictions[scan_id]()
-        scores = score_scan(
-            crlm_mask(reference), crlm_mask(predicted), volume_ml_per_voxel(reference)
-        )
+        scores = score_scan(crlm_mask(reference), crlm_mask(predicted), spacing_zyx_mm(reference))
         identity = {"model": model, "cohort": cohort, "scan_id": scan_id}
         rows.append(identity | about.loc[scan_id].to_dict() | scores)
     return pd.DataFrame(rows)
