@@ -1,4 +1,3 @@
-import logging
 from pathlib import Path
 
 import dicom2nifti
@@ -14,7 +13,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from coala_kedro.imaging.dicom import HEADER_TAGS, inspect_series, read_series
+from coala_kedro.imaging.dicom import inspect_series, read_series
 from coala_kedro.imaging.files import VolumeError
 
 REAL = Path(__file__).parents[3] / "shared" / "real_ct" / "dicom_series"
@@ -149,6 +148,13 @@ def moved(number, by_mm):
     return change
 
 
+def moved_sideways(made):
+    """As where a reconstruction of another centre slipped in."""
+    x, y, z = made[3].ImagePositionPatient
+    set_elements(made[3], {"ImagePositionPatient": [x + 3, y - 4, z]})
+    return made
+
+
 def tilted(made):
     for n, slice_ in enumerate(made):
         x, y, z = slice_.ImagePositionPatient
@@ -177,6 +183,7 @@ SPOILT = {
     "two left out": (without(3, 4), {"n_missing_slices": 2, "n_slices": 6, "n_files": 6}),
     "one twice": (twice(2), {"n_duplicate_slices": 1, "n_files": 9}),
     "one moved": (moved(3, 0.6), {"irregularity_mm": 0.6}),
+    "one moved sideways": (moved_sideways, {"irregularity_mm": 5.0}),
     "tilt": (tilted, {"tilt_degrees": 11.31}),
     "another modality": (with_elements(EVERY, Modality="MR"), {"modality": "MR"}),
     "two modalities": (with_elements([1], Modality="PT"), {"modality": "CT/PT"}),
@@ -187,6 +194,9 @@ SPOILT = {
         with_elements(EVERY, SOPClassUID=SecondaryCaptureImageStorage),
         {"is_secondary_capture": True}),
     "no rescale": (with_elements([4], RescaleSlope=None), {"has_rescale": False}),
+    "empty rescale": (with_elements([4], RescaleSlope=""), {"has_rescale": False}),
+    "rescale by 0": (with_elements([4], RescaleSlope=0), {"has_rescale": False}),
+    "modality of two values": (with_elements([0], Modality=["CT", "PT"]), {"modality": "CT/PT"}),
     "two spacings": (with_elements([5], PixelSpacing=[0.9, 0.9]), {"n_slice_grids": 2}),
     "two directions": (
         with_elements([5], ImageOrientationPatient=[0, 1, 0, 0, 0, -1]), {"n_orientations": 2}),
@@ -209,40 +219,16 @@ def test_what_is_no_single_series_is_not_read(folder, name):
         read_series(folder)
 
 
-@pytest.mark.parametrize("left", [0, 60, 700, -100, -1])
-@pytest.mark.parametrize("compressed", [False, True])
-def test_a_file_cut_off_anywhere_is_never_read_as_zeros(folder, left, compressed):
-    made = slices_of(scan_of())
-    if compressed:
-        for slice_ in made:
-            slice_.compress(RLELossless, generate_instance_uid=False)
-    save(made, folder)
-    path = folder / "0007.dcm"
-    path.write_bytes(path.read_bytes()[:left])
-    assert inspect_series(folder)["n_unreadable_files"] == 1
-    with pytest.raises(VolumeError, match="1 files are no DICOM, or are cut off"):
-        read_series(folder)
-
-
-def test_nothing_of_a_header_but_what_is_listed_is_ever_read(folder, caplog):
-    write_series(scan_of(), folder, PatientName="Doe^Jane", InstitutionName="St. Elsewhere")
-    with caplog.at_level(logging.DEBUG):
-        told = f"{inspect_series(folder)} {read_series(folder)} {caplog.text}"
-    assert "Doe" not in told
-    assert "Elsewhere" not in told
-    assert not [tag for tag in HEADER_TAGS if tag.startswith(("Patient", "Study", "Institution"))]
-
-
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real series lies beside the project")
 def test_a_real_series_lies_where_dicom2nifti_and_simpleitk_put_it(tmp_path):
     facts = inspect_series(REAL)
     assert (facts["n_slices"], facts["n_unreadable_files"], facts["irregularity_mm"]) == (20, 0, 0)
     read = read_series(REAL)
     assert_same(read, sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(REAL))))
-    dicom2nifti.dicom_series_to_nifti(str(REAL), str(tmp_path / "theirs.nii.gz"))
-    sitk.WriteImage(read, str(tmp_path / "ours.nii.gz"))
+    dicom2nifti.dicom_series_to_nifti(str(REAL), str(tmp_path / "theirs.nii"))
+    sitk.WriteImage(read, str(tmp_path / "ours.nii"))
     ours, theirs = (
-        nibabel.as_closest_canonical(nibabel.load(tmp_path / f"{name}.nii.gz"))
+        nibabel.as_closest_canonical(nibabel.load(tmp_path / f"{name}.nii"))
         for name in ("ours", "theirs")
     )
     np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-3)

@@ -1,8 +1,14 @@
+import contextlib
+import struct
+import traceback
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicom_writer import slices_of, write_seg
 from highdicom.seg import SegmentationTypeValues
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coala_kedro.imaging.dicom_seg import read_segments, segment_labels
 from coala_kedro.imaging.files import VolumeError
@@ -33,6 +39,13 @@ MASKS = {
     "Tumor_10": box((2, 3), (8, 9), (8, 9)),
 }
 OBLIQUE = sitk.VersorTransform((0.3, -0.5, 0.8), 0.7).GetMatrix()
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sound") / "seg.dcm"
+    write_seg(MASKS, slices_of(scan_of()), path)
+    return path
 
 
 def pasted(path, pattern, scan):
@@ -79,10 +92,9 @@ def test_the_whole_label_must_match(tmp_path, pattern, labels):
 def test_labels_are_told_where_none_matches(tmp_path):
     write_seg(MASKS, slices_of(scan_of()), tmp_path / "seg.dcm")
     assert segment_labels(tmp_path / "seg.dcm") == list(MASKS)
-    with pytest.raises(
-        VolumeError, match=r"'Metastasis' There are|'Metastasis'\. There are: Liver"
-    ):
+    with pytest.raises(VolumeError, match=r"'Metastasis'\. There are: Liver, Tumor_1") as raised:
         read_segments(tmp_path / "seg.dcm", "Metastasis")
+    assert raised.value.code == "no_segment"
 
 
 @pytest.mark.parametrize("z", [(2, 3), (0, 8)])
@@ -99,6 +111,21 @@ def test_a_segmentation_of_part_of_the_series(tmp_path):
     scan = scan_of()
     write_seg({"Tumor": MASKS["Tumor_1"][1:6]}, slices_of(scan)[1:6], tmp_path / "seg.dcm")
     np.testing.assert_array_equal(pasted(tmp_path / "seg.dcm", "Tumor", scan), MASKS["Tumor_1"])
+
+
+def test_a_label_map_s_background_is_no_segment(tmp_path):
+    scan = scan_of()
+    apart = {label: MASKS[label] for label in ("Tumor_1", "Tumor_2")}
+    write_seg(apart, slices_of(scan), tmp_path / "seg.dcm", kind=SegmentationTypeValues.LABELMAP)
+    assert segment_labels(tmp_path / "seg.dcm") == list(apart)
+    np.testing.assert_array_equal(pasted(tmp_path / "seg.dcm", ".*", scan), sum(apart.values()))
+    np.testing.assert_array_equal(pasted(tmp_path / "seg.dcm", ".*2", scan), apart["Tumor_2"])
+
+
+def test_a_segment_that_nobody_drew_is_empty(tmp_path):
+    scan = scan_of()
+    write_seg(MASKS | {"Cyst": box((0, 0))}, slices_of(scan), tmp_path / "seg.dcm")
+    assert not pasted(tmp_path / "seg.dcm", "Cyst", scan).any()
 
 
 def test_a_fractional_segment_is_cut_at_a_half(tmp_path):
@@ -120,3 +147,31 @@ def test_what_is_no_segmentation(tmp_path):
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(VolumeError):
         read_segments(path, "Tumor_.*")
+
+
+@given(
+    places=st.lists(st.tuples(st.integers(0, 5999), st.integers(0, 255)), min_size=1, max_size=20)
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_bytes_are_wrong_it_is_a_volume_error(sound, places):
+    content = bytearray(sound.read_bytes())
+    for place, byte in places:
+        content[place] = byte
+    path = sound.with_name("spoilt.dcm")
+    path.write_bytes(content)
+    with contextlib.suppress(VolumeError):
+        assert read_segments(path, "Tumor_.*").GetPixelID() == sitk.sitkUInt8
+
+
+def test_what_stands_in_a_number_s_place_is_told_nowhere(sound, tmp_path, caplog, recwarn):
+    content = sound.read_bytes()
+    head = struct.pack("<HH2s", 0x0020, 0x0032, b"DS")
+    start = content.rindex(head) + 8
+    (length,) = struct.unpack("<H", content[start - 2 : start])
+    name = b"Doe^Jane".ljust(length)
+    path = tmp_path / "seg.dcm"
+    path.write_bytes(content[:start] + name + content[start + length :])
+    with pytest.raises(VolumeError) as raised:
+        read_segments(path, "Tumor_.*")
+    assert "Doe" not in "".join([*traceback.format_exception(raised.value), caplog.text])
+    assert not list(recwarn)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import highdicom
 import numpy as np
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
 
 from coala_kedro.imaging.files import VolumeError
+
+# What they log may show what a header holds.
+for _library in ("pydicom", "highdicom"):
+    logging.getLogger(_library).setLevel(logging.ERROR)
 
 _THRESHOLD = 0.5
 """From which a fractional segment's voxel is in it."""
@@ -22,11 +29,8 @@ def segment_labels(path: Path) -> list[str]:
     Raises:
         VolumeError: The file is no DICOM segmentation, or is damaged.
     """
-    segmentation = _opened(path)
-    return [
-        segmentation.get_segment_description(number).segment_label
-        for number in segmentation.segment_numbers
-    ]
+    with _told_without_content("This is no DICOM segmentation, or it is damaged"):
+        return list(_labels(highdicom.seg.segread(path)).values())
 
 
 def read_segments(path: Path, pattern: str) -> sitk.Image:
@@ -46,36 +50,41 @@ def read_segments(path: Path, pattern: str) -> sitk.Image:
         VolumeError: The file is no DICOM segmentation, or is damaged; no label matches (code
             `no_segment`); or its frames lie on no regular grid.
     """
-    segmentation = _opened(path)
-    labels = {
-        number: segmentation.get_segment_description(number).segment_label
-        for number in segmentation.segment_numbers
-    }
+    with _told_without_content("This is no DICOM segmentation, or it is damaged"):
+        segmentation = highdicom.seg.segread(path)
+        labels = _labels(segmentation)
     chosen = [number for number, label in labels.items() if re.fullmatch(pattern, label)]
     if not chosen:
         raise VolumeError(
             f"No segment's label matches '{pattern}'. There are: {', '.join(labels.values())}",
             "no_segment",
         )
-    try:
+    with _told_without_content("The frames of the segmentation are damaged or make no volume"):
         volume = segmentation.get_volume(segment_numbers=chosen)
-    except (RuntimeError, ValueError, AttributeError) as error:
-        raise VolumeError(f"The frames of the segmentation make no volume: {error}") from None
-    inside = volume.array >= _THRESHOLD if volume.array.dtype.kind == "f" else volume.array > 0
-    merged: np.ndarray = np.any(inside, axis=-1)
-    mask = sitk.GetImageFromArray(merged.astype(np.uint8))
-    # highdicom's axes are slice, row, column; the columns of its affine are steps along them.
-    steps = np.asarray(volume.affine)[:3, 2::-1]
-    spacing = np.linalg.norm(steps, axis=0)
-    mask.SetSpacing(spacing.tolist())
-    mask.SetOrigin(np.asarray(volume.affine)[:3, 3].tolist())
-    mask.SetDirection((steps / spacing).ravel().tolist())
+        inside = volume.array >= _THRESHOLD if volume.array.dtype.kind == "f" else volume.array > 0
+        merged: np.ndarray = np.any(inside, axis=-1)
+        mask = sitk.GetImageFromArray(merged.astype(np.uint8))
+        # highdicom's axes are slice, row, column; its affine's columns are steps along them.
+        steps = np.asarray(volume.affine)[:3, 2::-1]
+        spacing = np.linalg.norm(steps, axis=0)
+        mask.SetSpacing(spacing.tolist())
+        mask.SetOrigin(np.asarray(volume.affine)[:3, 3].tolist())
+        mask.SetDirection((steps / spacing).ravel().tolist())
     return mask
 
 
-def _opened(path: Path) -> highdicom.seg.Segmentation:
+def _labels(segmentation: highdicom.seg.Segmentation) -> dict[int, str]:
+    return {
+        number: str(segmentation.get_segment_description(number).segment_label)
+        for number in segmentation.segment_numbers
+    }
+
+
+@contextmanager
+def _told_without_content(message: str) -> Iterator[None]:
+    """Turn errors, of whatever type wrong bytes lead to, into one that does not show the bytes."""
     try:
-        return highdicom.seg.segread(path)
-    except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise VolumeError(f"This is no DICOM segmentation, or it is damaged: {reason}") from None
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except Exception as error:
+        raise VolumeError(f"{message} ({type(error).__name__})") from None
