@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,6 @@ def new(
     Nothing that is there already is written over. With --clinical, a CSV or Excel sheet fills the
     scan table; --clinical-columns is a YAML file that says how, as conf/tcia_crlm/clinical.yml.
     """
-    logging.getLogger("coala_kedro").setLevel(logging.ERROR)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise click.ClickException(f"'{name}' must be small letters, digits and '_', such as oslo.")
     if bool(clinical) != bool(clinical_columns):

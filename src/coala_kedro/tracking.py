@@ -147,4 +147,6 @@ def summary_metrics(summary: pd.DataFrame) -> dict[str, float]:
     """The summary's figures by name: `<model>.<cohort>.<subset>.<metric>`; without NaN."""
     known = summary.dropna(subset=["value"])
     names = known[["model", "cohort", "subset", "metric"]].agg(".".join, axis=1)
+    for sign, word in (("<", "below"), (">", "above")):  # MLflow takes no signs.
+        names = names.str.replace(sign, word)
     return dict(zip(names, known["value"].astype(float), strict=True))

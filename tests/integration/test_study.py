@@ -69,6 +69,22 @@ def test_scan_metrics_have_a_row_per_model_and_test_scan(miniature):
         assert row["reference_voxels"] == crlm_voxels(consensus) > 0
 
 
+def test_lesion_and_organ_metrics_are_of_the_same_scans(miniature):
+    scans, lesions, organs = (
+        reported(miniature, f"{what}_metrics").set_index(["model", "cohort", "scan_id"])
+        for what in ("scan", "lesion", "organ")
+    )
+    assert set(lesions.index) <= set(scans.index) == set(organs.index)
+    in_consensus = lesions[lesions["status"] != "false_positive"].groupby(level=[0, 1, 2]).size()
+    expected = scans["n_lesions"][scans["n_lesions"] > 0].sort_index()
+    pd.testing.assert_series_equal(in_consensus, expected, check_names=False, check_dtype=False)
+    crlm = organs[organs["structure"] == "crlm"]
+    pd.testing.assert_series_equal(crlm["dice"], scans["dice"])
+    assert organs.groupby(level=[0, 1, 2]).size().eq(13).all()
+    summary = reported(miniature, "lesion_summary")
+    assert {"sensitivity", "precision", "false_positives_per_scan"} <= {*summary["metric"]}
+
+
 @pytest.mark.parametrize("name", ["figure_3", "bland_altman", "dice_by_timepoint"])
 def test_figures_show_something(miniature, name):
     picture = matplotlib.image.imread(miniature.data / "08_reporting" / f"{name}.png")

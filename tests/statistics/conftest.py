@@ -20,6 +20,7 @@ def scan_metrics():
                     predicted = round(reference * share * rng.uniform(0.95, 1.05))
                     both = round(predicted * rng.uniform(0.85, 0.95))
                     total = reference + predicted
+                    surface = np.linspace(0.6, 0.9, 3) if total else np.full(3, np.nan)
                     rows.append(
                         {
                             "model": model,
@@ -28,6 +29,9 @@ def scan_metrics():
                             "patient_id": f"{cohort}_{patient}",
                             "timepoint": timepoint,
                             "dice": 2 * both / total if total else np.nan,
+                            **{f"nsd_{n + 1}mm": surface[n] * share for n in range(3)},
+                            "hd95_mm": 5 * share * patient if total else np.nan,
+                            "assd_mm": share * patient if total else np.nan,
                             "reference_ml": reference * VOXEL_ML,
                             "predicted_ml": predicted * VOXEL_ML,
                             "reference_voxels": reference,

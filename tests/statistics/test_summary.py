@@ -48,6 +48,16 @@ def test_dice_figures_are_those_of_the_scans(summary, scan_metrics):
     )
 
 
+def test_surface_figures_are_means_and_medians_of_the_scans(summary, scan_metrics):
+    scans = scans_of(scan_metrics, cohort="external").dropna(subset="dice")
+    for name in ("nsd_1mm", "nsd_2mm", "nsd_3mm", "hd95_mm", "assd_mm"):
+        for figure in ("mean", "median"):
+            found = row(summary, f"{name}_{figure}", cohort="external")
+            assert found["value"] == pytest.approx(getattr(scans[name], figure)())
+            assert found["n_scans"] == len(scans)
+            assert found["ci_low"] <= found["value"] <= found["ci_high"]
+
+
 def test_scans_without_a_dice_are_counted_and_not_averaged(summary, scan_metrics):
     scans = scans_of(scan_metrics, cohort="external")
     assert row(summary, "n_both_empty", cohort="external")["value"] == 1

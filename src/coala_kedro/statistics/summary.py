@@ -29,6 +29,7 @@ COLUMNS = (
 )
 _PRE_AGAINST_POST = ("dice_post_minus_pre", "welch_p")
 _VOLUMES = ("reference_ml", "predicted_ml", "reference_voxels", "predicted_voxels")
+_SURFACES = ("nsd_1mm", "nsd_2mm", "nsd_3mm", "hd95_mm", "assd_mm")
 _NAN = float("nan")
 
 Figures = dict[str, float]
@@ -49,8 +50,8 @@ def summarise(scan_metrics: pd.DataFrame, n_resamples: int, seed: int) -> pd.Dat
 
     Args:
         scan_metrics: One row per model and scan: `model`, `cohort`, `patient_id`, `timepoint`,
-            `dice`, `reference_ml`, `predicted_ml`, `reference_voxels`, `predicted_voxels`,
-            `intersection_voxels`.
+            `dice`, `nsd_1mm`, `nsd_2mm`, `nsd_3mm`, `hd95_mm`, `assd_mm`, `reference_ml`,
+            `predicted_ml`, `reference_voxels`, `predicted_voxels`, `intersection_voxels`.
         n_resamples: Bootstrap resamples per model, cohort and subset.
         seed: Seed of the bootstrap; models scored on the same scans are resampled alike.
 
@@ -76,6 +77,7 @@ def _summarise_subset(scans: pd.DataFrame, n_resamples: int, seed: int) -> pd.Da
     scored = scans[scans["dice"].notna()]
     rows = [
         _with_intervals(scored, _dice_figures, n_resamples, seed),
+        _with_intervals(scored, _surface_figures, n_resamples, seed),
         _without_intervals(scored, {"welch_p": welch(*_before_and_after(columns_of(scored))).p}),
         _without_intervals(scans, {"n_both_empty": len(scans) - len(scored)}),
         _with_intervals(scans, _volume_figures, n_resamples, seed),
@@ -119,6 +121,14 @@ def _dice_figures(scans: Columns) -> Figures:
         ),
         "dice_post_minus_pre": _mean(after) - _mean(before),
     }
+
+
+def _surface_figures(scans: Columns) -> Figures:
+    values = np.column_stack([scans[name] for name in _SURFACES])
+    _, median, _ = _quartiles(values)
+    mean = values.mean(axis=0) if len(values) else np.full(len(_SURFACES), _NAN)
+    figures = {f"{name}_mean": mean[n] for n, name in enumerate(_SURFACES)}
+    return figures | {f"{name}_median": median[n] for n, name in enumerate(_SURFACES)}
 
 
 def _volume_figures(scans: Columns) -> Figures:
@@ -222,6 +232,12 @@ _TABLE_2_ROWS = (
     ("Dice, mean (95% CI)", "all", _with_ci("dice_mean", ".2f")),
     ("Dice, median", "all", "{dice_median.value:.2f}"),
     ("Dice, voxels of all scans pooled", "all", "{dice_pooled.value:.2f}"),
+    ("Surface Dice at 3 mm, mean (95% CI)", "all", _with_ci("nsd_3mm_mean", ".2f")),
+    (
+        "HD95, mm, median (95% CI)",
+        "all",
+        _with_ci("hd95_mm_median", ".1f"),
+    ),
     ("Dice before therapy, mean (IQR)", "pre", _DICE_MEAN_IQR),
     ("Dice after therapy, mean (IQR)", "post", _DICE_MEAN_IQR),
     ("Dice, before against after, Welch's p", "all", "{welch_p.value:.2g}"),

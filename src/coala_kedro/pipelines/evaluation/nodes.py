@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import SimpleITK as sitk
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
+from coala_kedro.anatomy import CRLM, LIVER, STRUCTURES
 from coala_kedro.cohort import scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.imaging.geometry import spacing_zyx_mm
@@ -21,6 +23,8 @@ from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.settings import Compute, Inference
 from coala_kedro.statistics import plots
 from coala_kedro.statistics import summary as summaries
+from coala_kedro.statistics.lesion_matching import COLUMN_TYPES, score_lesions
+from coala_kedro.statistics.lesion_summary import LOW_CONTRAST_HU, summarise_lesions
 from coala_kedro.statistics.overlap import score_scan
 
 
@@ -31,6 +35,9 @@ class Statistics(BaseModel):
 
     n_resamples: int = Field(1000, ge=100, description="Of the bootstrap over patients.")
     seed: int = Field(0, ge=0)
+    low_contrast_hu: float = Field(
+        LOW_CONTRAST_HU, gt=0, description="Of lesions to the liver; less is hard to see."
+    )
 
 
 class Drawing(BaseModel):
@@ -67,25 +74,71 @@ def _label_map(
 
 def score_scans(
     accepted_scans: pd.DataFrame,
+    scans: Mapping[str, LazyVolume],
     label_maps: Mapping[str, LazyVolume],
     predictions: Mapping[str, LazyVolume],
     model: str,
     cohort: str,
-) -> pd.DataFrame:
-    """Compare the CRLM of each prediction with the consensus.
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Compare each prediction with the consensus: CRLM as a whole, by lesion, and the organs.
 
     Returns:
-        One row a test scan: `model, cohort, scan_id, patient_id, timepoint` and the columns of
-        `statistics.overlap.score_scan`.
+        Three frames with `model, cohort, scan_id, patient_id, timepoint` first: one row a test scan
+        (`statistics.overlap.score_scan`, `n_lesions`, and `scanner` and `slice_thickness_mm` where
+        they are known), one a lesion (`statistics.lesion_matching.score_lesions`), and one a scan
+        and organ.
     """
-    rows = []
-    about = accepted_scans.set_index("scan_id")[["patient_id", "timepoint"]]
+    about = accepted_scans.set_index("scan_id")
+    scores, lesions, organs = [], [_no_lesions()], []
     for scan_id in tqdm(predictions, desc=f"score {model} {cohort}", unit="scan", disable=None):
-        reference, predicted = label_maps[scan_id](), predictions[scan_id]()
-        scores = score_scan(crlm_mask(reference), crlm_mask(predicted), spacing_zyx_mm(reference))
-        identity = {"model": model, "cohort": cohort, "scan_id": scan_id}
-        rows.append(identity | about.loc[scan_id].to_dict() | scores)
-    return pd.DataFrame(rows)
+        told = about.loc[scan_id]
+        identity: dict[str, Any] = {"model": model, "cohort": cohort, "scan_id": scan_id}
+        identity |= {name: told[name] for name in ("patient_id", "timepoint")}
+        found, by_organ = _score(scans[scan_id](), label_maps[scan_id](), predictions[scan_id]())
+        lesions.append(found.assign(**identity))
+        organs += [identity | row for row in by_organ]
+        n_lesions = int((found["status"] != "false_positive").sum())
+        crlm = next(row for row in by_organ if row["structure"] == "crlm")
+        scores.append(
+            identity
+            | {name: value for name, value in crlm.items() if name != "structure"}
+            | {"n_lesions": n_lesions}
+            | {name: told[name] for name in SCANNER_COLUMNS if name in told}
+        )
+    by_lesion = pd.concat(lesions, ignore_index=True)
+    first = [*IDENTITY, *(c for c in by_lesion if c not in IDENTITY)]
+    return pd.DataFrame(scores), by_lesion[first], pd.DataFrame(organs)
+
+
+IDENTITY = ("model", "cohort", "scan_id", "patient_id", "timepoint")
+SCANNER_COLUMNS = ("scanner", "slice_thickness_mm")
+
+
+def _no_lesions() -> pd.DataFrame:
+    """A frame without rows that keeps the columns' types."""
+    empty = {name: pd.Series(dtype=kind) for name, kind in COLUMN_TYPES.items()}
+    return pd.DataFrame(empty | {name: pd.Series(dtype="str") for name in IDENTITY})
+
+
+def _score(
+    scan: sitk.Image, reference: sitk.Image, predicted: sitk.Image
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The lesions of a scan, and a row for each structure."""
+    spacing = spacing_zyx_mm(reference)
+    labels, predicted_labels = (sitk.GetArrayViewFromImage(m) for m in (reference, predicted))
+    lesions = score_lesions(
+        labels == CRLM,
+        predicted_labels == CRLM,
+        spacing,
+        liver=labels == LIVER,
+        scan_hu=sitk.GetArrayViewFromImage(scan),
+    )
+    rows = [
+        {"structure": structure.name}
+        | score_scan(labels == structure.id, predicted_labels == structure.id, spacing)
+        for structure in STRUCTURES
+    ]
+    return lesions, rows
 
 
 def collect_scores(*scores: pd.DataFrame) -> pd.DataFrame:
@@ -94,11 +147,18 @@ def collect_scores(*scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(
-    scan_metrics: pd.DataFrame, statistics: Statistics
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tidy summary and the paper's Table 2, teacher beside student."""
+    scan_metrics: pd.DataFrame, lesion_metrics: pd.DataFrame, statistics: Statistics
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The tidy summaries of scans and of lesions, and Table 2, teacher beside student."""
     summary = summaries.summarise(scan_metrics, statistics.n_resamples, statistics.seed)
-    return summary, summaries.table_2(summary)
+    lesions = summarise_lesions(
+        lesion_metrics,
+        scan_metrics,
+        statistics.n_resamples,
+        statistics.seed,
+        statistics.low_contrast_hu,
+    )
+    return summary, lesions, summaries.table_2(summary)
 
 
 def draw_statistics(scan_metrics: pd.DataFrame) -> tuple[Figure, Figure]:

@@ -15,6 +15,12 @@ from coala_kedro.pipelines.evaluation.nodes import (
 )
 
 MODELS = ("teacher", "student")
+METRICS = {
+    "scores": "scan_metrics",
+    "lesion_scores": "lesion_metrics",
+    "organ_scores": "organ_metrics",
+}
+"""What a test writes of one model and cohort, and the frame of all of them."""
 
 
 def create_pipeline() -> Pipeline:
@@ -30,7 +36,8 @@ def create_pipeline() -> Pipeline:
         namespace="evaluation",
         inputs=inputs,
         outputs={
-            *("scan_metrics", "summary", "table_2"),
+            *METRICS.values(),
+            *("summary", "lesion_summary", "table_2"),
             *("figure_3", "bland_altman", "dice_by_timepoint"),
         },
         parameters={
@@ -55,12 +62,13 @@ def _one_test(model: str, cohort: str) -> Pipeline:
                 func=score_scans,
                 inputs=[
                     "accepted_scans",
+                    "scans",
                     "label_maps",
                     "predictions",
                     "params:model_name",
                     "params:cohort_name",
                 ],
-                outputs="scores",
+                outputs=["scores", "lesion_scores", "organ_scores"],
                 name="score_scans",
             ),
         ],
@@ -84,16 +92,19 @@ def _report() -> Pipeline:
     """All tests together: frames, tables, figures."""
     return Pipeline(
         [
-            Node(
-                func=collect_scores,
-                inputs=[f"{model}_{cohort}.scores" for model in MODELS for cohort in COHORTS],
-                outputs="scan_metrics",
-                name="collect_scores",
+            *(
+                Node(
+                    func=collect_scores,
+                    inputs=[f"{model}_{cohort}.{scores}" for model in MODELS for cohort in COHORTS],
+                    outputs=metrics,
+                    name=f"collect_{scores}",
+                )
+                for scores, metrics in METRICS.items()
             ),
             Node(
                 func=summarise,
-                inputs=["scan_metrics", "params:statistics"],
-                outputs=["summary", "table_2"],
+                inputs=["scan_metrics", "lesion_metrics", "params:statistics"],
+                outputs=["summary", "lesion_summary", "table_2"],
                 name="summarise",
             ),
             Node(
