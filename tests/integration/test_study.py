@@ -1,5 +1,6 @@
 """The miniature study: what it leaves, and what a second run does."""
 
+import html
 import json
 import re
 from functools import partial
@@ -83,6 +84,14 @@ def test_lesion_and_organ_metrics_are_of_the_same_scans(miniature):
     assert organs.groupby(level=[0, 1, 2]).size().eq(13).all()
     summary = reported(miniature, "lesion_summary")
     assert {"sensitivity", "precision", "false_positives_per_scan"} <= {*summary["metric"]}
+
+
+def test_the_report_shows_table_2_and_needs_no_network(miniature):
+    page = (miniature.data / "08_reporting" / "report.html").read_text()
+    for figure in reported(miniature, "table_2")["figure"]:
+        assert f"<td>{html.escape(figure, quote=False)}</td>" in page.replace("&#39;", "'")
+    assert "Screening: external cohort" in page
+    assert not re.search(r"https?://|\bnan\b", page)
 
 
 @pytest.mark.parametrize("name", ["figure_3", "bland_altman", "dice_by_timepoint"])

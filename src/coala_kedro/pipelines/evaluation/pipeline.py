@@ -13,6 +13,7 @@ from coala_kedro.pipelines.evaluation.nodes import (
     score_scans,
     summarise,
 )
+from coala_kedro.pipelines.evaluation.report import write_report
 
 MODELS = ("teacher", "student")
 METRICS = {
@@ -21,6 +22,8 @@ METRICS = {
     "organ_scores": "organ_metrics",
 }
 """What a test writes of one model and cohort, and the frame of all of them."""
+REPORTED = ("scan_table", "screening", "table_1")
+"""What the report shows of a cohort beside its results."""
 
 
 def create_pipeline() -> Pipeline:
@@ -28,7 +31,7 @@ def create_pipeline() -> Pipeline:
     inputs = {f"{model}.model" for model in MODELS} | {
         f"{cohort}.{name}"
         for cohort in COHORTS
-        for name in ("accepted_scans", "scans", "label_maps")
+        for name in ("accepted_scans", "scans", "label_maps", *REPORTED)
     }
     tests = [_one_test(model, cohort) for model in MODELS for cohort in COHORTS]
     return Pipeline(
@@ -37,7 +40,7 @@ def create_pipeline() -> Pipeline:
         inputs=inputs,
         outputs={
             *METRICS.values(),
-            *("summary", "lesion_summary", "table_2"),
+            *("summary", "lesion_summary", "table_2", "report"),
             *("figure_3", "bland_altman", "dice_by_timepoint"),
         },
         parameters={
@@ -123,6 +126,17 @@ def _report() -> Pipeline:
                 ],
                 outputs="figure_3",
                 name="draw_outlines",
+            ),
+            Node(
+                func=write_report,
+                inputs={name: name for name in ("table_2", "lesion_summary", "organ_metrics")}
+                | {
+                    f"{cohort}_{name}": f"{cohort}.{name}"
+                    for cohort in COHORTS
+                    for name in ("accepted_scans", *REPORTED)
+                },
+                outputs="report",
+                name="write_report",
             ),
         ]
     )
