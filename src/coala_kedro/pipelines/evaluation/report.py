@@ -100,7 +100,8 @@ def _lesions(lesion_summary: pd.DataFrame) -> pd.DataFrame:
     index = ["model", "cohort", "subset"]
     wide = figures.pivot(index=index, columns="metric", values="value")
     order = figures[index].drop_duplicates()
-    return wide.loc[pd.MultiIndex.from_frame(order), list(_LESION_FIGURES)].reset_index()
+    chosen = wide.loc[pd.MultiIndex.from_frame(order), list(_LESION_FIGURES)].reset_index()
+    return chosen.rename(columns=lambda name: name.replace("_", " "))
 
 
 def _structures(organ_metrics: pd.DataFrame) -> pd.DataFrame:
