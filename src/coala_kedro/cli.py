@@ -34,6 +34,7 @@ def hospital() -> None:
 @click.option("--role", type=click.Choice(ROLES), default="test", show_default=True)
 @click.option("--clinical", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--clinical-columns", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--pseudonyms", is_flag=True, help="Make up scan ids; a file keeps whose they are.")
 def new(
     name: str,
     folder: Path,
@@ -41,6 +42,7 @@ def new(
     role: str,
     clinical: Path | None,
     clinical_columns: Path | None,
+    pseudonyms: bool,
 ) -> None:
     """Look at FOLDER and propose catalog entries and a scan table for the hospital NAME.
 
@@ -53,7 +55,12 @@ def new(
         raise click.ClickException("--clinical and --clinical-columns go together.")
     try:
         proposal = propose(
-            name, folder.absolute(), cohort, role, *_sheet(clinical, clinical_columns)
+            name,
+            folder.absolute(),
+            cohort,
+            role,
+            *_sheet(clinical, clinical_columns),
+            pseudonyms=pseudonyms,
         )
     except (SheetError, ValueError) as error:
         raise click.ClickException(str(error)) from None

@@ -19,8 +19,11 @@ ROLES = ("manual", "unlabelled", "test")
 OUTLINED_ROLES = ("manual", "test")
 """Roles whose scans readers have outlined."""
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+"""What scan and patient ids are made of."""
+
 _NAME = pa.Check.str_matches(
-    r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+    NAME,
     error="must be letters, digits, '_' and '-', the first a letter or a digit",
 )
 _RULES = {

@@ -1,7 +1,13 @@
 import pytest
 from faulty_storage import FaultyStorage
 
-from coala_kedro.sources import DownloadError, SourceError, check_layout, find_volumes
+from coala_kedro.sources import (
+    DownloadError,
+    SourceError,
+    check_layout,
+    find_volumes,
+    read_pseudonyms,
+)
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -36,6 +42,8 @@ def places(found, path):
         ("{scan_id}/{organ}.nii.gz", "s1/liver.nii.gz", ["s1/statistics.json"], "liver/s1"),
         ("{scan_id}/{scan_id}_ct.nii.gz", "s1/s1_ct.nii.gz", ["s1/s2_ct.nii.gz"], "s1"),
         ("*/scan?/{scan_id}.mha", "a/scan1/s1.mha", ["scan1/s2.mha", "a/scan12/s3.mha"], "s1"),
+        ("{patient}/{day}_ct/{reader}.mha", "4711/2020-02-01_ct/ann.mha", ["4711/x/ann.mha"],
+         "ann/4711_2020-02-01"),
         ("**/{scan_id}.mha", "a/b/c/s1.mha", ["a/b/c/s1.mhd", "a/.b/s2.mha"], "s1"),
         ("a/**/{scan_id}.mha", "a/s1.mha", ["s2.mha"], "s1"),
         ("{scan_id}/**", "s1/x/y.mha", ["s2.mha"], "s1"),
@@ -72,6 +80,42 @@ def test_one_segmentation_gives_a_mask_for_each_reader(hospital):
     assert [*found] == ["a/s1", "a/s2", "b/s1", "b/s2"]
     assert found["b/s2"].segments == "B .*"
     assert found["b/s2"].location == f"{path}/s2/SEG_5/1.dcm"
+
+
+def test_pseudonyms_are_the_scan_ids_and_nothing_else_is_told(hospital):
+    path = hospital("4711/day1/ct.nii", "4711/day2/ct.nii", "4712/day1/ct.nii")
+    pattern, pseudonyms = "{patient}/{day}/ct.nii", {"4711_day2": "P001_2", "4712_day1": "P002_1"}
+    assert places(find_volumes(path, pattern, pseudonyms=pseudonyms), path) == {
+        "P001_2": "4711/day2/ct.nii",
+        "P002_1": "4712/day1/ct.nii",
+    }
+    for wrong in ({"pattern": "{patient}/x/{day}.nii"}, {"pattern": "{patient}/*/ct.nii"}):
+        with pytest.raises(SourceError, match=r"has a pseudonym|Two fit") as error:
+            find_volumes(path, **wrong, pseudonyms={"4711": "P001"})
+        assert "4711" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("found,scan_id\na,P1\nb,P1\n", "line 3: every scan needs one scan id"),
+        ("found,scan_id\na,P1\na,P2\n", "line 3"),
+        ("found,scan_id\n001,\n", "line 2"),
+        ("path,scan_id\na,P1\n", "lack the column found"),
+        ("", "cannot be read"),
+    ],
+)
+def test_pseudonyms_that_cannot_be(tmp_path, text, told):
+    (tmp_path / "pseudonyms.csv").write_text(text)
+    with pytest.raises(SourceError, match=told):
+        read_pseudonyms(tmp_path / "pseudonyms.csv")
+    with pytest.raises(SourceError, match="cannot be read"):
+        read_pseudonyms(tmp_path / "nowhere.csv")
+
+
+def test_pseudonyms_are_text(tmp_path):
+    (tmp_path / "pseudonyms.csv").write_text("found,scan_id\n001,P1\nNA,P2\n")
+    assert read_pseudonyms(tmp_path / "pseudonyms.csv") == {"001": "P1", "NA": "P2"}
 
 
 def test_options_reach_every_volume(tmp_path, memory):
@@ -142,7 +186,8 @@ def test_a_storage_that_cannot_be_listed(faulty, monkeypatch):
     ("arguments", "told"),
     [
         ({"pattern": "*.nii.gz"}, r"'\*\.nii\.gz' must have \{scan_id\}"),
-        ({"pattern": "{scan_id}/{reader}/{organ}.nii"}, "one more placeholder"),
+        ({"pattern": "{reader}.nii.gz"}, r"must have \{scan_id\}"),
+        ({"pattern": "{scan_id}/{reader}/{organ}.nii"}, r"may have \{reader\} or \{organ\}"),
         ({"pattern": "{scan_id.nii"}, "brace"),
         ({"pattern": "scan_id}.nii"}, "brace"),
         ({"pattern": "/data/{scan_id}.nii"}, "below `path`"),

@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_writer import write_seg, write_series
 
-from coala_kedro.sources.survey import generalise, lesion_labels, survey
+from coala_kedro.sources.survey import Layout, generalise, lesion_labels, survey
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,12 @@ from coala_kedro.sources.survey import generalise, lesion_labels, survey
         (["ct/a/x", "ct/b/x"], "ct/{scan_id}/x", "a"),
         (["siteA/a/ct", "siteA/b/ct", "siteB/c/ct"], "*/{scan_id}/ct", "a"),
         (["one.nrrd"], "{scan_id}.nrrd", "one"),
+        (["a/1/ct", "a/2/ct", "b/1/ct"], "{patient}/{study}/ct", "a_1"),
+        (["a/2020-02-01_ct/x", "a/2020-05-02_ct/x", "b/2020-03-03_ct/x"],
+         "{patient}/{study}_ct/x", "a_2020-02-01"),
+        (["20200201/x", "20200202/x"], "{scan_id}/x", "20200201"),
     ],
-)
+)  # fmt: skip
 def test_the_first_part_that_differs_everywhere_is_the_scan_s(paths, pattern, first):
     layout = generalise(paths)
     assert layout.pattern == pattern
@@ -35,7 +39,9 @@ def test_paths_without_a_pattern(paths):
     ("paths", "pattern"),
     [
         (["r1/s1.nii.gz", "r1/s2.nii.gz", "r2/s1.nii.gz"], "{reader}/{scan_id}.nii.gz"),
-        (["s1/r1.nii", "s1/r2.nii", "s2/r1.nii"], None),
+        (["s1/r1.nii", "s1/r2.nii", "s2/r1.nii"], "{scan_id}/{reader}.nii"),
+        (["s1/r1/x.dcm", "s1/r2/x.dcm", "s2/r1/x.dcm"], "{scan_id}/{reader}/x.dcm"),
+        (["s1/1.7/x.dcm", "s1/1.8/x.dcm", "s2/1.9/x.dcm"], None),
         (["s1_ann.nii", "s1_bob.nii", "s2_ann.nii"], "{scan_id}_{reader}.nii"),
         (["s1_seg.nii", "s2_seg.nii"], "{scan_id}_seg.nii"),
         (["seg/s1.nii", "seg/s2.nii"], "{reader}/{scan_id}.nii"),
@@ -43,11 +49,20 @@ def test_paths_without_a_pattern(paths):
     ],
 )
 def test_masks_are_told_by_known_scans_and_readers(paths, pattern):
-    layout = generalise(paths, {"s1", "s2"}, readers=True)
+    layout = generalise(paths, Layout("{scan_id}", {"s1": "s1", "s2": "s2"}), readers=True)
     if pattern is None:
         assert layout is None or "{reader}" not in layout.pattern
     else:
         assert layout.pattern == pattern
+
+
+def test_masks_are_told_by_the_parts_that_tell_scans():
+    scans = generalise(["a/1_ct/CT", "a/2_ct/CT", "b/1_ct/CT"])
+    layout = generalise(["a/1_ct/SEG_x/1.dcm", "b/1_ct/SEG_y/1.dcm"], scans)
+    assert layout.pattern == "{patient}/{study}_ct/SEG_*/1.dcm"
+    assert [*layout.scan_ids.values()] == ["a_1", "b_1"]
+    for elsewhere in (["a/3_ct/SEG/1.dcm"], ["a"], ["a/1/x", "b/1/x"]):
+        assert generalise(elsewhere, scans) is None
 
 
 @pytest.mark.parametrize(

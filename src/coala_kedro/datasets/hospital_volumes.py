@@ -14,17 +14,20 @@ from coala_kedro.sources import (
     SourceVolume,
     check_layout,
     find_volumes,
+    read_pseudonyms,
 )
 
 
 class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]]):
     """Loads a hospital's volumes, unread, as `{scan_id: SourceVolume}`. Read-only.
 
-    The pattern tells which path is which scan's: `{scan_id}` is part of it once, another
-    placeholder such as `{reader}` may be, and keys are then `<reader>/<scan_id>`. `*` and `?` stand
-    for anything in a part of a path, `**` for any parts. Hidden files are left out. The path may be
-    a URL that fsspec knows; volumes are downloaded one by one as they are read, to the folder for
-    temporary files (`TMPDIR`), and removed again.
+    The pattern tells which path is which scan's: by `{scan_id}`, or by several placeholders that
+    together make its id, joined by `_`. `{reader}` may be there too, and keys are then
+    `<reader>/<scan_id>`. `*` and `?` stand for anything in a part of a path, `**` for any parts.
+    Hidden files are left out. Where paths tell who somebody is, a file of pseudonyms gives the scan
+    ids, and what is not in it is left out. The path may be a URL that fsspec knows; volumes are
+    downloaded one by one as they are read, to the folder for temporary files (`TMPDIR`), and
+    removed again.
 
     Examples:
         ```yaml
@@ -44,6 +47,13 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
           path: /pacs/export
           pattern: "{scan_id}/*/CT_*"
           format: dicom_series
+
+        oslo.raw_scans:  # folders of patients and days, which nobody is to see
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: /pacs/export
+          pattern: "{patient}/{day}/CT_*"
+          format: dicom_series
+          pseudonyms: data/01_raw/oslo/pseudonyms.csv  # found: 4711_2020-02-01, scan_id: P001_1
 
         external.raw_reader_masks:  # a DICOM segmentation with the segments of all readers
           type: coala_kedro.datasets.HospitalVolumesDataset
@@ -70,6 +80,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
         format: Format = "volume",
         segments: str | Mapping[str, str] | None = None,
         resample: Literal["nearest"] | None = None,
+        pseudonyms: str | None = None,
         credentials: Mapping[str, Any] | None = None,
         fs_args: Mapping[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
@@ -83,6 +94,8 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             segments: Of `dicom_seg`: a regular expression for the whole label of the segments
                 that are the mask, or one for each reader by name.
             resample: `nearest` puts masks that lie on another grid than their scan on its grid.
+            pseudonyms: CSV with the columns `found` (what the placeholders of a path stand for,
+                joined by `_`) and `scan_id`.
             credentials: What opens the URL, for fsspec.
             fs_args: Other arguments of the fsspec filesystem.
             metadata: Anything kedro-viz or another plugin reads; ignored here.
@@ -101,6 +114,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
         self._format = format
         self._segments = segments or ""
         self._resample = resample
+        self._pseudonyms = pseudonyms
         self._storage_options = {**(credentials or {}), **(fs_args or {})}
         self.metadata = metadata
 
@@ -131,6 +145,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             self._segments,
             self._storage_options,
             resample=self._resample is not None,
+            pseudonyms=read_pseudonyms(self._pseudonyms) if self._pseudonyms else None,
         )
 
     def _exists(self) -> bool:
@@ -146,4 +161,5 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             "format": self._format,
             "segments": self._segments,
             "resample": self._resample,
+            "pseudonyms": self._pseudonyms,
         }

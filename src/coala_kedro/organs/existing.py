@@ -26,6 +26,7 @@ from coala_kedro.sources import (
     SourceVolume,
     check_layout,
     find_volumes,
+    read_pseudonyms,
 )
 
 _ORGAN = "{organ}"
@@ -53,6 +54,7 @@ class ExistingMasks:
         ids: The values in the label files, one or several, by organ.
         segments: A regular expression for the segments' labels, by organ.
         resample: `nearest` puts masks that lie on another grid than their scan on its grid.
+        pseudonyms: CSV that gives the scan ids; see `sources.read_pseudonyms`.
         storage_options: What fsspec needs to open a URL: credentials, so it is never shown.
     """
 
@@ -62,6 +64,7 @@ class ExistingMasks:
     ids: Mapping[str, int | Sequence[int]] | None = field(default=None, hash=False)
     segments: Mapping[str, str] | None = field(default=None, hash=False)
     resample: Literal["nearest"] | None = None
+    pseudonyms: str | None = None
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -168,7 +171,12 @@ class ExistingMasks:
     def _found(self) -> dict[str, dict[str, SourceVolume]]:
         """The masks of all scans: a remote folder is listed once."""
         volumes = find_volumes(
-            self.path, self.pattern, self.format, self.segments or "", self.storage_options
+            self.path,
+            self.pattern,
+            self.format,
+            self.segments or "",
+            self.storage_options,
+            pseudonyms=read_pseudonyms(self.pseudonyms) if self.pseudonyms else None,
         )
         found: dict[str, dict[str, SourceVolume]] = {}
         for key, volume in volumes.items():
@@ -201,10 +209,9 @@ class ExistingMasks:
             raise SourceError(
                 f"There is no organ {', '.join(unknown)}. Allowed: {', '.join(CLASS_IDS)}."
             )
-        if "{" in self.pattern.replace("{scan_id}", "").replace(_ORGAN, ""):
+        if "{reader}" in self.pattern:
             raise SourceError(
-                f"The pattern '{self.pattern}' of organ masks can only have {{scan_id}} and "
-                f"{_ORGAN}."
+                f"The pattern '{self.pattern}' of organ masks can have {_ORGAN}, not {{reader}}."
             )
         if self.format == "dicom_series" or (self.format == "dicom_seg" and not self._by_organ):
             raise SourceError("Organ masks are volumes, or `dicom_seg` with `segments` by organ.")

@@ -11,7 +11,8 @@ import pandas as pd
 import pydicom
 import yaml
 
-from coala_kedro.sources.scan_table import ClinicalSheet, propose_scan_table
+from coala_kedro.cohort import NAME
+from coala_kedro.sources.scan_table import ClinicalSheet, made_up_scan_ids, propose_scan_table
 from coala_kedro.sources.survey import (
     LESION,
     Layout,
@@ -48,6 +49,8 @@ def propose(
     role: str,
     sheet: pd.DataFrame | None = None,
     description: ClinicalSheet | None = None,
+    *,
+    pseudonyms: bool = False,
 ) -> Proposal:
     """Look at a hospital's folder and propose how to bring it.
 
@@ -58,6 +61,8 @@ def propose(
         role: Of its scans.
         sheet: A clinical sheet.
         description: How that is read.
+        pseudonyms: Whether to make up scan ids. They are also made up where what the paths tell
+            cannot be scan ids.
 
     Raises:
         ValueError: There is no CT below the folder, or nothing tells its scans apart.
@@ -75,7 +80,23 @@ def propose(
         entries[f"{cohort}.raw_reader_masks"] = masks
     entries[f"{cohort}.organ_segmenter"] = _organs(found, folder, scans, proposal)
     table = propose_scan_table(scans.scan_ids, folder, role, n_crlm, sheet, description)
-    _tell_gaps(table, scans, bool(found.series), proposal)
+    _tell_gaps(table, bool(found.series), proposal)
+    fit = table["scan_id"].str.fullmatch(NAME).all()
+    if pseudonyms or not fit:
+        file = f"data/01_raw/{name}/{cohort}/pseudonyms.csv"
+        made_up = made_up_scan_ids(table)
+        proposal.files[file] = made_up.to_csv(index=False)
+        table["scan_id"] = made_up["scan_id"]
+        for entry in entries.values():
+            if "pattern" in entry:
+                entry["pseudonyms"] = file
+        proposal.found.append(f"scan ids were made up; {file} keeps whose they are: guard it")
+    else:
+        proposal.untold.append(
+            f"Whether scan ids such as {table['scan_id'].iloc[0]} are pseudonyms: they come from "
+            "the paths and appear in every report. If not, delete what was written and add "
+            "--pseudonyms."
+        )
     proposal.files[f"conf/{name}/catalog.yml"] = _catalog(name, entries)
     proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = table.to_csv(index=False)
     return proposal
@@ -113,13 +134,6 @@ def _scans(found: Survey, folder: Path, proposal: Proposal) -> Layout:
             f"No part of the paths tells the scans below {folder} apart: "
             f"{', '.join(examples(paths))}. Have a folder or file name for each scan."
         )
-    several = Counter(path.split("/")[0] for path in paths)
-    if found.series and max(several.values()) > 1 and len(several) > 1:
-        twice = [place for place, n in several.items() if n > 1]
-        proposal.untold.append(
-            f"Which series is the portal-venous CT in {', '.join(examples(twice))}: each has more "
-            "than one, and each is a scan of its own now. Narrow the pattern, or drop rows."
-        )
     proposal.found.append(f"scans: {', '.join(examples(layout.scan_ids.values()))}")
     return layout
 
@@ -136,12 +150,11 @@ def _masks(
                 "role 'unlabelled'."
             )
         return {}, {}
-    known = set(scans.scan_ids.values())
-    layout = generalise(paths, known, readers=not found.segmentations)
+    layout = generalise(paths, scans, readers=not found.segmentations)
     if layout is None:
         proposal.untold.append(
             f"Which mask is which scan's: {', '.join(examples(paths))}. Add the entry "
-            "raw_reader_masks, with {scan_id} in its pattern."
+            f"raw_reader_masks; the scans' pattern is '{scans.pattern}'."
         )
         return {}, {}
     if not found.segmentations:
@@ -158,13 +171,23 @@ def _masks(
             f"Which segments are lesions: {', '.join(sorted(found.labels))}. Write a regular "
             "expression for them into `segments` of raw_reader_masks."
         )
-    else:
+    entry = _entry(folder, layout.pattern, "dicom_seg")
+    if "{reader}" in layout.pattern:
+        entry["segments"] = pattern or "???"
+        return entry, {}
+    entry["segments"] = {"reader_1": pattern or "???"}
+    several = Counter(layout.scan_ids.values())
+    if len(several) < len(paths):
+        twice = [scan_id for scan_id, n in several.items() if n > 1]
+        proposal.untold.append(
+            f"Which of the segmentations of {', '.join(examples(twice))} to take, or whose they "
+            f"are: '{layout.pattern}' fits several. Narrow it, or let {{reader}} tell them apart."
+        )
+    elif pattern:
         proposal.untold.append(
             f"Whether the segments '{pattern}' are one reader's, as is assumed: if not, give each "
             "reader an expression in `segments` of raw_reader_masks."
         )
-    entry = _entry(folder, layout.pattern, "dicom_seg")
-    entry["segments"] = {"reader_1": pattern or "???"}
     n_crlm = {i: _n_lesions(folder / path) for path, i in layout.scan_ids.items()}
     return entry, n_crlm
 
@@ -176,7 +199,7 @@ def _n_lesions(path: Path) -> int:
 
 def _organs(found: Survey, folder: Path, scans: Layout, proposal: Proposal) -> dict[str, Any]:
     kind = "coala_kedro.organs.OrganSegmenterDataset"
-    layout = generalise(found.organs, set(scans.scan_ids.values())) if found.organs else None
+    layout = generalise(found.organs, scans) if found.organs else None
     if layout is None:
         proposal.found.append("organs: TotalSegmentator will outline them; it needs its weights")
         return {"type": kind, "segmenter": "totalsegmentator", "metadata": _RAW_LAYER}
@@ -211,7 +234,7 @@ def _scan_table_entry(name: str, cohort: str) -> dict[str, Any]:
     }
 
 
-def _tell_gaps(table: pd.DataFrame, scans: Layout, dicom: bool, proposal: Proposal) -> None:
+def _tell_gaps(table: pd.DataFrame, dicom: bool, proposal: Proposal) -> None:
     for column, remedy in (
         ("timepoint", "write 'pre' or 'post' (systemic therapy)"),
         ("acquired_on", "write the date of the scan, YYYY-MM-DD"),
@@ -226,10 +249,15 @@ def _tell_gaps(table: pd.DataFrame, scans: Layout, dicom: bool, proposal: Propos
             "Which scans are one patient's: each has a patient_id of its own in scans.csv. Give "
             "scans of one patient the same."
         )
-    proposal.untold.append(
-        f"Whether scan ids such as {next(iter(scans.scan_ids.values()))} are pseudonyms: they come "
-        "from the paths and appear in every report. If not, rename the folders or files."
-    )
+    dated = table[table["acquired_on"] != ""]
+    same_day = dated.duplicated(["patient_id", "acquired_on"], keep=False)
+    if dicom and same_day.any():
+        several = examples(dated.loc[same_day, "scan_id"])
+        proposal.untold.append(
+            f"Which series is the portal-venous CT of {', '.join(several)}: "
+            "there are several of one patient and day, and each is a scan of its own now. Narrow "
+            "the pattern, or drop rows."
+        )
 
 
 def _catalog(name: str, entries: dict[str, dict[str, Any]]) -> str:

@@ -104,6 +104,21 @@ def propose_scan_table(
     return table[known]
 
 
+def made_up_scan_ids(table: pd.DataFrame) -> pd.DataFrame:
+    """Scan ids that tell nothing: the patient's number and the scan's, by day: `P001_1` ...
+
+    Args:
+        table: A proposed scan table.
+
+    Returns:
+        In the table's order, what stood for the scan (`found`) and its `scan_id`.
+    """
+    by_day = table.sort_values(["patient_id", "acquired_on", "scan_id"])
+    number = by_day.groupby("patient_id").cumcount() + 1
+    made_up = table["patient_id"] + "_" + number.astype(str)  # aligned by row
+    return pd.DataFrame({"found": table["scan_id"], "scan_id": made_up})
+
+
 def _header(path: Path) -> pydicom.Dataset:
     files = sorted(path.iterdir()) if path.is_dir() else []
     for file in files:

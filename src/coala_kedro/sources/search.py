@@ -9,11 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
+import pandas as pd
+
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.sources.storage import check_location, local_path, open_storage, retried
 from coala_kedro.sources.volume import Format, SourceVolume
 
-SCAN_ID = "scan_id"
+_WHOSE = ("reader", "organ")
+"""Placeholders that do not tell the scan; each of the others is a part of its id."""
+
 _TOKEN = re.compile(r"\{(?P<name>\w+)\}|\*\*/|\*\*|\*|\?|[^{}*?]+|.", re.DOTALL)
 _GLOBS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _N_EXAMPLES = 5
@@ -33,23 +37,26 @@ def find_volumes(
     storage_options: Mapping[str, Any] | None = None,
     *,
     resample: bool = False,
+    pseudonyms: Mapping[str, str] | None = None,
 ) -> dict[str, SourceVolume]:
     """Find the volumes below a folder whose paths fit a pattern. Hidden ones are left out.
 
     Args:
         path: Local folder, or URL of a remote one.
-        pattern: Path below it, with `{scan_id}` and at most one more placeholder, such as
-            `{reader}`: each stands for a part of a path or a piece of one, for the same if it
-            comes twice. `*` and `?` stand for any characters of a part, `**` for any parts.
-            For `dicom_series` it fits folders, those that hold files.
+        pattern: Path below it, with `{scan_id}`, or with several placeholders that together make
+            the scan's id, joined by `_`: `{patient}/{date}`. `{reader}` or `{organ}` may be there
+            too. Each stands for a part of a path or a piece of one, for the same if it comes
+            twice. `*` and `?` stand for any characters of a part, `**` for any parts. For
+            `dicom_series` it fits folders, those that hold files.
         format: What they are.
         segments: Of `dicom_seg`: a regular expression for the labels, or one for each reader.
         storage_options: What fsspec needs to open a URL.
         resample: Whether the volumes are masks that may lie on another grid than their scan.
+        pseudonyms: Scan ids by what the paths tell; what has none is left out.
 
     Returns:
-        The volumes, sorted, by `<scan_id>`, or by `<reader>/<scan_id>` if the pattern has another
-        placeholder or there are segments for each reader.
+        The volumes, sorted, by `<scan_id>`, or by `<reader>/<scan_id>` if the pattern has
+        `{reader}` (or `{organ}`) or there are segments for each reader.
 
     Raises:
         SourceError: As `check_layout`; nothing fits, or two volumes fit one scan (and reader).
@@ -63,15 +70,18 @@ def find_volumes(
         match = fits.fullmatch(name)
         if not match:
             continue
-        key = _key(match)
+        key = _key(match, pseudonyms)
+        if key is None:
+            continue
         if key in found:
+            places = "" if pseudonyms else f": {found[key]} and {name}"
             raise SourceError(
-                f"Two fit '{key}' below {path}: {found[key]} and {name}. Narrow the pattern "
-                f"'{pattern}' so that it fits one of them, or move the other away."
+                f"Two fit '{key}' below {path}{places}. Narrow the pattern '{pattern}' so that it "
+                "fits one of them, or move the other away."
             )
         found[key] = name
     if not found:
-        raise SourceError(_absence(path, pattern, format, options))
+        raise SourceError(_absence(path, pattern, format, options, pseudonyms))
     named = segments.items() if isinstance(segments, Mapping) else [("", segments)]
     volumes = {
         f"{reader}/{key}" if reader else key: SourceVolume(
@@ -87,9 +97,9 @@ def check_layout(path: str, pattern: str, format: str, segments: Segments) -> No
     """Check what can be checked of `find_volumes`' arguments without looking anywhere.
 
     Raises:
-        SourceError: The pattern has no `{scan_id}` or too many placeholders, there is no such
-            format, `segments` is missing, misplaced or no regular expression, or the URL is of a
-            kind that cannot be opened here or has a password in it.
+        SourceError: Nothing in the pattern tells the scan, or too much whose it is, there is no
+            such format, `segments` is missing, misplaced or no regular expression, or the URL is
+            of a kind that cannot be opened here or has a password in it.
     """
     try:
         check_location(path)
@@ -98,27 +108,27 @@ def check_layout(path: str, pattern: str, format: str, segments: Segments) -> No
     if format not in get_args(Format):
         raise SourceError(f"There is no format '{format}'. Allowed: {', '.join(get_args(Format))}.")
     expression = _expression(pattern)
-    names = [*expression.groupindex]
-    if SCAN_ID not in names or len(names) > 2:
+    whose = [name for name in expression.groupindex if name in _WHOSE]
+    if len(whose) == len(expression.groupindex) or len(whose) > 1:
         raise SourceError(
-            f"The pattern '{pattern}' must have {{scan_id}} and may have one more placeholder, "
-            "such as {reader}: '{reader}/{scan_id}.nii.gz'."
+            f"The pattern '{pattern}' must have {{scan_id}} and may have {{reader}} or {{organ}}: "
+            "'{reader}/{scan_id}.nii.gz'."
         )
     if pattern.startswith("/") or ".." in PurePosixPath(pattern).parts:
         raise SourceError(f"The pattern '{pattern}' must be a path below `path`.")
-    _check_segments(format, segments, names)
+    _check_segments(format, segments, whose)
 
 
-def _check_segments(format: str, segments: Segments, placeholders: list[str]) -> None:
+def _check_segments(format: str, segments: Segments, whose: list[str]) -> None:
     if bool(segments) != (format == "dicom_seg"):
         raise SourceError(
             "`segments` goes with the format 'dicom_seg', and that with it: a regular expression "
             "for the labels of the segments that are the mask, such as 'Tumor.*'."
         )
-    if isinstance(segments, Mapping) and len(placeholders) > 1:
+    if isinstance(segments, Mapping) and whose:
         raise SourceError(
-            f"With `segments` for each of {', '.join(segments)} the pattern can only have "
-            "{scan_id}; or give `segments` as one regular expression."
+            f"With `segments` for each of {', '.join(segments)} the pattern cannot have "
+            f"{{{whose[0]}}} too; or give `segments` as one regular expression."
         )
     for labels in segments.values() if isinstance(segments, Mapping) else [segments]:
         try:
@@ -143,10 +153,13 @@ def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-def _key(match: re.Match[str]) -> str:
+def _key(match: re.Match[str], pseudonyms: Mapping[str, str] | None) -> str | None:
+    """`<scan_id>` or `<reader>/<scan_id>`; None if the scan has no pseudonym."""
     groups = match.groupdict()
-    scan_id = groups.pop(SCAN_ID)
-    return "/".join([*groups.values(), scan_id])
+    whose = [groups.pop(name) for name in _WHOSE if name in groups]
+    told: str | None = "_".join(groups.values())
+    scan_id = told if pseudonyms is None else pseudonyms.get(told or "")
+    return None if scan_id is None else "/".join([*whose, scan_id])
 
 
 def _depth(pattern: str) -> int | None:
@@ -206,8 +219,43 @@ def _joined(path: str, name: str) -> str:
     return f"{path.rstrip('/')}/{name}" if root is None else str(root.absolute() / name)
 
 
-def _absence(path: str, pattern: str, format: str, storage_options: Mapping[str, Any]) -> str:
-    """Say that nothing fits, and what is there instead."""
+def read_pseudonyms(file: str | Path) -> dict[str, str]:
+    """Read which scan id stands for what the paths tell.
+
+    Args:
+        file: CSV with the columns `found` and `scan_id`.
+
+    Raises:
+        SourceError: There is no such file or column, or something has two scan ids, or none.
+    """
+    try:
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"The pseudonyms {file} cannot be read: {error}.") from None
+    if absent := {"found", "scan_id"} - set(table):
+        raise SourceError(f"The pseudonyms {file} lack the column {', '.join(sorted(absent))}.")
+    wrong = table["found"].duplicated() | table["scan_id"].duplicated() | table["scan_id"].eq("")
+    if wrong.any():
+        rows = ", ".join(str(row + 2) for row in table.index[wrong])
+        raise SourceError(
+            f"The pseudonyms {file}, line {rows}: every scan needs one scan id of its own."
+        )
+    return dict(zip(table["found"], table["scan_id"], strict=True))
+
+
+def _absence(
+    path: str,
+    pattern: str,
+    format: str,
+    storage_options: Mapping[str, Any],
+    pseudonyms: Mapping[str, str] | None,
+) -> str:
+    """Say that nothing fits, and what is there instead: not who, where that is to be hidden."""
+    if pseudonyms is not None:
+        return (
+            f"Nothing below {path} fits the pattern '{pattern}' and has a pseudonym. Mend the "
+            "entry's path, pattern or format, or the file of its `pseudonyms`."
+        )
     root = local_path(path)
     if root is not None and not root.is_dir():
         return (

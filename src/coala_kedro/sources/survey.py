@@ -26,6 +26,8 @@ _CT, _SEG = "CT", "SEG"
 _AIR_HU = -200
 _MAX_LABELS = 256
 _SEPARATORS = "_-."
+_DAY = re.compile(r"(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d")
+"""In a part that tells days, not scans: two patients may have come on the same."""
 
 
 @dataclass
@@ -38,7 +40,8 @@ class Survey:
         scans: Volumes that hold CT.
         masks: Volumes of one label.
         organs: Volumes of several labels.
-        others: How many series of other modalities, and files that nobody could tell.
+        others: How many localizers and series of other modalities, and files that nobody could
+            tell.
         labels: How often each segment's label comes.
     """
 
@@ -56,7 +59,8 @@ class Layout:
     """A pattern for `find_volumes`, and what it finds.
 
     Attributes:
-        pattern: With `{scan_id}`, and `{reader}` where paths differ by more.
+        pattern: With `{scan_id}`, or `{patient}` and `{study}`; and `{reader}` where paths differ
+            by more.
         scan_ids: By path.
     """
 
@@ -108,6 +112,8 @@ def _look_at_dicom(folder: Path, names: Sequence[str], found: Survey) -> None:
         if modality == _SEG:
             found.segmentations.append(name)
             found.labels.update(str(s.SegmentLabel) for s in header.get("SegmentSequence", ()))
+        elif modality == _CT and "LOCALIZER" in (header.get("ImageType") or ()):
+            found.others["localizers"] += 1
         elif modality == _CT:
             found.series.append(os.path.dirname(name))
         else:
@@ -118,7 +124,7 @@ def _header(path: Path) -> pydicom.Dataset | None:
     if path.name == "DICOMDIR":
         return None
     try:
-        return pydicom.dcmread(path, specific_tags=["Modality", "SegmentSequence"])
+        return pydicom.dcmread(path, specific_tags=["Modality", "ImageType", "SegmentSequence"])
     except (InvalidDicomError, EOFError, OSError, ValueError):
         return None
 
@@ -140,46 +146,83 @@ def _kind(path: Path) -> str:
 
 
 def generalise(
-    paths: Sequence[str], scan_ids: Collection[str] = (), *, readers: bool = False
+    paths: Sequence[str], scans: Layout | None = None, *, readers: bool = False
 ) -> Layout | None:
     """Find the pattern of paths.
 
     Args:
         paths: Relative, of one kind of thing.
-        scan_ids: Those that are known; without them, the first part that differs from path to
-            path is the scan's id.
-        readers: Whether another part may tell who made it.
+        scans: The scans they belong to; without them, these are the scans: the first part that
+            differs from path to path is the scan's id, or two parts that differ together, such as
+            patient and day.
+        readers: Whether another part tells who made it even if there is one for each scan.
 
     Returns:
         The pattern, or None if there is none: paths of different depths, or no part tells scans
-        apart.
+        apart. Where several paths are one scan's, a part that comes again from scan to scan is the
+        reader.
     """
     split = [path.split("/") for path in paths]
     if not split or len({len(parts) for parts in split}) > 1:
         return None
     columns = [*zip(*split, strict=True)]
-    for position, column in enumerate(columns):  # noqa: B007  # used below
-        told = _known(column, scan_ids) if scan_ids else _differing(column)
-        if told is not None:
-            ids, piece, named = told
-            readers = readers and not named
-            break
-    else:
+    told = _own(columns) if scans is None else _of_scans(columns, scans)
+    if told is None:
         return None
+    ids, placed = told
+    reader = None
+    if not any("{reader}" in piece for piece in placed.values()):
+        reader = _reader(columns, ids, placed, readers)
     pieces = []
     for number, column in enumerate(columns):
-        if number == position:
-            pieces.append(piece)
-            continue
-        if readers and number < len(columns) - 1 and _tells_apart(ids, column):
-            pieces.append("{reader}")
-            readers = False
+        if number == reader:
+            pieces.append("{reader}" + (_ending(column) if number == len(columns) - 1 else ""))
         else:
-            pieces.append(_glob(column))
+            pieces.append(placed.get(number) or _glob(column))
     return Layout("/".join(pieces), dict(zip(paths, ids, strict=True)))
 
 
-def _known(column: Sequence[str], scan_ids: Collection[str]) -> tuple[list[str], str, bool] | None:
+Columns = Sequence[Sequence[str]]
+Told = tuple[list[str], dict[int, str]]
+"""Each path's scan id, and the pieces of the pattern that tell it, by position."""
+
+
+def _own(columns: Columns) -> Told | None:
+    """Scan ids from one part of the paths, or from two."""
+    varying = [n for n, column in enumerate(columns) if len(set(column)) > 1]
+    alone = next((n for n, column in enumerate(columns) if _all_differ(column)), None)
+    if alone is not None and not (varying[:1] < [alone] and all(map(_DAY.search, columns[alone]))):
+        ids, piece = _stripped(columns[alone], "{scan_id}")
+        return ids, {alone: piece}
+    for first, second in itertools.combinations(varying, 2):
+        parts = (columns[first], columns[second])
+        if _all_differ([*zip(*parts, strict=True)]):
+            (patients, patient), (studies, study) = map(_stripped, parts, ("{patient}", "{study}"))
+            ids = [f"{p}_{s}" for p, s in zip(patients, studies, strict=True)]
+            return ids, {first: patient, second: study}
+    return None
+
+
+def _of_scans(columns: Columns, scans: Layout) -> Told | None:
+    """Scan ids from a part that begins with one; else from the parts that tell the scans'."""
+    known = set(scans.scan_ids.values())
+    for position, column in enumerate(columns):
+        if told := _known(column, known):
+            return told[0], {position: told[1]}
+    placed = {n: piece for n, piece in enumerate(scans.pattern.split("/")) if "{" in piece}
+    if max(placed) >= len(columns):
+        return None
+    parts = []
+    for position, piece in placed.items():
+        ending = piece[piece.index("}") + 1 :]
+        if not all(value.endswith(ending) for value in columns[position]):
+            return None
+        parts.append([value.removesuffix(ending) for value in columns[position]])
+    ids = ["_".join(values) for values in zip(*parts, strict=True)]
+    return (ids, placed) if known.issuperset(ids) else None
+
+
+def _known(column: Sequence[str], scan_ids: Collection[str]) -> tuple[list[str], str] | None:
     """Parts that begin with a known scan's id; what follows is constant, or names a reader."""
     longest_first = sorted(scan_ids, key=len, reverse=True)
     ids = [next((i for i in longest_first if value.startswith(i)), "") for value in column]
@@ -187,22 +230,38 @@ def _known(column: Sequence[str], scan_ids: Collection[str]) -> tuple[list[str],
         return None
     rests = [value.removeprefix(i) for value, i in zip(column, ids, strict=True)]
     if len(set(rests)) == 1:
-        return ids, "{scan_id}" + rests[0], False
-    ending = _ending(rests)
+        return ids, "{scan_id}" + rests[0]
     if all(rest[:1] == "_" for rest in rests) and _tells_apart(ids, rests):
-        return ids, "{scan_id}_{reader}" + ending, True
+        return ids, "{scan_id}_{reader}" + _ending(rests)
     return None
 
 
-def _differing(column: Sequence[str]) -> tuple[list[str], str, bool] | None:
-    if len(set(column)) < len(column):
-        return None
+def _reader(
+    columns: Columns, ids: Sequence[str], placed: Collection[int], readers: bool
+) -> int | None:
+    """The part that tells who made it, if one does."""
+    several = not _all_differ(ids)
+    for number, column in enumerate(columns):
+        if number in placed or not _tells_apart(ids, column):
+            continue
+        again = len(set(column)) < len(column) or len(set(ids)) == 1
+        if (several and again) or (readers and not several and number < len(columns) - 1):
+            return number
+    return None
+
+
+def _stripped(column: Sequence[str], name: str) -> tuple[list[str], str]:
+    """The values without what all end with, and the piece of the pattern that tells them."""
     ending = _ending(column) if len(column) > 1 else _suffix(column[0])
-    return [value.removesuffix(ending) for value in column], "{scan_id}" + ending, False
+    return [value.removesuffix(ending) for value in column], name + ending
+
+
+def _all_differ(values: Sequence[object]) -> bool:
+    return len(set(values)) == len(values)
 
 
 def _tells_apart(ids: Sequence[str], column: Sequence[str]) -> bool:
-    return len(set(zip(ids, column, strict=True))) == len(ids)
+    return _all_differ([*zip(ids, column, strict=True)])
 
 
 def _glob(column: Sequence[str]) -> str:
