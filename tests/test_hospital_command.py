@@ -3,6 +3,7 @@ import pytest
 import SimpleITK as sitk
 import yaml
 from click.testing import CliRunner
+from dicom_writer import write_seg, write_series
 from hospital import Hospital, abdomen, image
 
 from coala_kedro import cli
@@ -48,6 +49,47 @@ def test_a_hospital_is_proposed_and_its_entries_find_its_scans(project, oslo):
     with pytest.raises(CohortError, match="scan 'a_post', column 'timepoint'"):
         check_scan_table(table, "external")
     check_scan_table(table.assign(timepoint="pre", acquired_on="2020-01-01"), "external")
+
+
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory):
+    """Folders of patients and days; a segmentation for each reader."""
+    root = tmp_path_factory.mktemp("pacs")
+    for patient, day in (("4711", "2020-02-01"), ("4711", "2020-05-02"), ("4712", "2020-02-01")):
+        hu, _, crlm = abdomen(int(patient))
+        study = root / patient / f"{day}_abdomen"
+        told = {"PatientID": patient, "StudyDate": day.replace("-", "")}
+        series = write_series(image(hu), study / "CT", series=patient + day, **told)
+        for reader in ("ann", "bob"):
+            write_seg({"CRLM": crlm}, series, study / f"SEG_{reader}" / "1.dcm")
+    return root
+
+
+def test_scan_ids_are_made_up_where_paths_tell_who_somebody_is(project, pacs, monkeypatch):
+    told = run("oslo", pacs, "--pseudonyms")
+    assert told.exit_code == 0, told.output
+    kept = "data/01_raw/oslo/internal/pseudonyms.csv"
+    assert f"{kept} keeps whose they are: guard it" in told.output
+    assert "CT of" not in told.output
+    monkeypatch.chdir(project)
+    catalog = yaml.safe_load((project / "conf" / "oslo" / "catalog.yml").read_text())
+    found = {}
+    for name in ("raw_scans", "raw_reader_masks"):
+        entry = catalog[f"internal.{name}"]
+        del entry["type"]
+        found[name] = [*HospitalVolumesDataset(**entry).load()]
+    assert found["raw_scans"] == ["P001_1", "P001_2", "P002_1"]
+    assert found["raw_reader_masks"][:3] == [f"SEG_ann/{scan}" for scan in found["raw_scans"]]
+    table = pd.read_csv(project / "data/01_raw/oslo/internal/scans.csv")
+    assert [*table["scan_id"]] == found["raw_scans"]
+    assert [*table["acquired_on"]] == ["2020-02-01", "2020-05-02", "2020-02-01"]
+    assert pd.read_csv(kept)["found"][1] == "4711_2020-05-02"
+
+
+def test_paths_that_tell_the_scans_are_their_ids_until_pseudonyms_are_asked_for(project, pacs):
+    told = run("oslo", pacs)
+    assert "Whether scan ids such as 4711_2020-02-01 are pseudonyms" in told.output
+    assert not (project / "data/01_raw/oslo/internal/pseudonyms.csv").exists()
 
 
 def test_what_is_there_is_never_written_over(project, oslo):

@@ -156,7 +156,7 @@ def test_a_finding_tells_what_was_measured_and_its_limit(hospital):
     _, findings = hospital.screen()
     (finding,) = findings.to_dict("records")
     assert finding["measured"] == "2.5"
-    assert finding["limit"] == "2"
+    assert finding["limit"] == "max_spacing_mm: 2"
 
 
 def test_findings_are_logged_without_the_place_of_a_file(hospital, caplog):

@@ -97,19 +97,23 @@ def accept(
     for row in findings.itertuples():
         logger.warning(
             "%s, scan '%s', %s: %s (%s): %s", cohort, row.scan_id, row.subject, row.code,
-            row.measured, row.remedy,
+            _told(row), row.remedy,
         )  # fmt: skip
     logger.info("%s: %d of %d scans accepted.", cohort, len(kept), len(table))
     if len(refused) and (screening.strict or kept.empty):
         why = "screening.strict is set" if screening.strict else "no scan is left"
         lines = [
-            f"- scan '{row.scan_id}', {row.subject}: {row.code} ({row.measured}): {row.remedy}."
+            f"- scan '{row.scan_id}', {row.subject}: {row.code} ({_told(row)}): {row.remedy}."
             for row in refused.itertuples()
         ]
         raise CohortError(
             f"Cohort '{cohort}' has {len(lines)} faults, and {why}:\n" + "\n".join(lines)
         )
     return kept
+
+
+def _told(finding: Any) -> str:
+    return "; ".join(filter(None, (finding.measured, finding.limit)))
 
 
 def _judge_scan(scan_id: str, facts: Facts, screening: Screening) -> Rows:
@@ -133,8 +137,10 @@ def _judge(
         measured = wrong(facts, screening.limits)
         if measured is None or severity == "ignore":
             continue
-        limit = getattr(screening.limits, limit_name) if limit_name else ""
-        found = [scan_id, check.code, severity, subject, _shown(measured), _shown(limit)]
+        limit = (
+            f"{limit_name}: {_shown(getattr(screening.limits, limit_name))}" if limit_name else ""
+        )
+        found = [scan_id, check.code, severity, subject, _shown(measured), limit]
         rows.append(dict(zip(FINDINGS, [*found, check.remedy], strict=True)))
     return rows
 
