@@ -1,13 +1,7 @@
 import pytest
 from faulty_storage import FaultyStorage
 
-from coala_kedro.sources import (
-    DownloadError,
-    SourceError,
-    check_layout,
-    find_volumes,
-    read_pseudonyms,
-)
+from coala_kedro.sources import DownloadError, SourceError, check_layout, find_volumes
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -93,29 +87,6 @@ def test_pseudonyms_are_the_scan_ids_and_nothing_else_is_told(hospital):
         with pytest.raises(SourceError, match=r"has a pseudonym|Two fit") as error:
             find_volumes(path, **wrong, pseudonyms={"4711": "P001"})
         assert "4711" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("found,scan_id\na,P1\nb,P1\n", "line 3: every scan needs one scan id"),
-        ("found,scan_id\na,P1\na,P2\n", "line 3"),
-        ("found,scan_id\n001,\n", "line 2"),
-        ("path,scan_id\na,P1\n", "lack the column found"),
-        ("", "cannot be read"),
-    ],
-)
-def test_pseudonyms_that_cannot_be(tmp_path, text, told):
-    (tmp_path / "pseudonyms.csv").write_text(text)
-    with pytest.raises(SourceError, match=told):
-        read_pseudonyms(tmp_path / "pseudonyms.csv")
-    with pytest.raises(SourceError, match="cannot be read"):
-        read_pseudonyms(tmp_path / "nowhere.csv")
-
-
-def test_pseudonyms_are_text(tmp_path):
-    (tmp_path / "pseudonyms.csv").write_text("found,scan_id\n001,P1\nNA,P2\n")
-    assert read_pseudonyms(tmp_path / "pseudonyms.csv") == {"001": "P1", "NA": "P2"}
 
 
 def test_options_reach_every_volume(tmp_path, memory):

@@ -4,12 +4,8 @@ Nothing outside this room needs to know whether a scan is a NIfTI file, a folder
 an object in a bucket.
 """
 
-from coala_kedro.sources.search import (
-    SourceError,
-    check_layout,
-    find_volumes,
-    read_pseudonyms,
-)
+from coala_kedro.sources.pseudonyms import read_pseudonyms
+from coala_kedro.sources.search import SourceError, check_layout, find_volumes
 from coala_kedro.sources.storage import DownloadError
 from coala_kedro.sources.volume import Format, SourceVolume
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
-import pandas as pd
-
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.sources.storage import check_location, local_path, open_storage, retried
 from coala_kedro.sources.volume import Format, SourceVolume
@@ -43,11 +41,10 @@ def find_volumes(
 
     Args:
         path: Local folder, or URL of a remote one.
-        pattern: Path below it, with `{scan_id}`, or with several placeholders that together make
-            the scan's id, joined by `_`: `{patient}/{date}`. `{reader}` or `{organ}` may be there
-            too. Each stands for a part of a path or a piece of one, for the same if it comes
-            twice. `*` and `?` stand for any characters of a part, `**` for any parts. For
-            `dicom_series` it fits folders, those that hold files.
+        pattern: Path below it, with `{scan_id}`, or several placeholders that make the scan's id,
+            joined by `_`; `{reader}` or `{organ}` may be there too. Each stands for a part of a
+            path or a piece of one, for the same if it comes twice; `*` and `?` for any characters
+            of a part, `**` for any parts. For `dicom_series` it fits folders that hold files.
         format: What they are.
         segments: Of `dicom_seg`: a regular expression for the labels, or one for each reader.
         storage_options: What fsspec needs to open a URL.
@@ -55,8 +52,8 @@ def find_volumes(
         pseudonyms: Scan ids by what the paths tell; what has none is left out.
 
     Returns:
-        The volumes, sorted, by `<scan_id>`, or by `<reader>/<scan_id>` if the pattern has
-        `{reader}` (or `{organ}`) or there are segments for each reader.
+        The volumes, sorted, by `<scan_id>`, or by `<reader>/<scan_id>` if the pattern has a
+        `{reader}` or `{organ}`, or there are segments for each reader.
 
     Raises:
         SourceError: As `check_layout`; nothing fits, or two volumes fit one scan (and reader).
@@ -70,15 +67,10 @@ def find_volumes(
         match = fits.fullmatch(name)
         if not match:
             continue
-        key = _key(match, pseudonyms)
-        if key is None:
+        if (key := _key(match, pseudonyms)) is None:
             continue
         if key in found:
-            places = "" if pseudonyms else f": {found[key]} and {name}"
-            raise SourceError(
-                f"Two fit '{key}' below {path}{places}. Narrow the pattern '{pattern}' so that it "
-                "fits one of them, or move the other away."
-            )
+            raise SourceError(_ambiguity(path, pattern, key, (found[key], name), pseudonyms))
         found[key] = name
     if not found:
         raise SourceError(_absence(path, pattern, format, options, pseudonyms))
@@ -219,28 +211,19 @@ def _joined(path: str, name: str) -> str:
     return f"{path.rstrip('/')}/{name}" if root is None else str(root.absolute() / name)
 
 
-def read_pseudonyms(file: str | Path) -> dict[str, str]:
-    """Read which scan id stands for what the paths tell.
-
-    Args:
-        file: CSV with the columns `found` and `scan_id`.
-
-    Raises:
-        SourceError: There is no such file or column, or something has two scan ids, or none.
-    """
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"The pseudonyms {file} cannot be read: {error}.") from None
-    if absent := {"found", "scan_id"} - set(table):
-        raise SourceError(f"The pseudonyms {file} lack the column {', '.join(sorted(absent))}.")
-    wrong = table["found"].duplicated() | table["scan_id"].duplicated() | table["scan_id"].eq("")
-    if wrong.any():
-        rows = ", ".join(str(row + 2) for row in table.index[wrong])
-        raise SourceError(
-            f"The pseudonyms {file}, line {rows}: every scan needs one scan id of its own."
-        )
-    return dict(zip(table["found"], table["scan_id"], strict=True))
+def _ambiguity(
+    path: str,
+    pattern: str,
+    key: str,
+    names: tuple[str, str],
+    pseudonyms: Mapping[str, str] | None,
+) -> str:
+    """Say that two volumes fit one scan, and which: not who, where that is to be hidden."""
+    places = "" if pseudonyms else f": {' and '.join(names)}"
+    return (
+        f"Two fit '{key}' below {path}{places}. Narrow the pattern '{pattern}' so that it fits one "
+        "of them, or move the other away."
+    )
 
 
 def _absence(
