@@ -41,7 +41,7 @@ def test_the_summary_has_both_models_on_both_cohorts(miniature):
     summary = reported(miniature, "summary")
     assert [*summary.columns] == [
         *("model", "cohort", "subset", "metric", "value"),
-        *("ci_low", "ci_high", "n_scans", "n_patients"),
+        *("ci_low", "ci_high", "n_scans", "n_patients", "note"),
     ]
     for model in MODELS:
         for cohort, n_patients in (("internal", 1), ("external", 2)):
@@ -63,7 +63,8 @@ def test_scan_metrics_have_a_row_per_model_and_test_scan(miniature):
     ]
     assert sorted(rows.index) == sorted(expected)
     for model, cohort, scan in expected:
-        predicted = miniature.data / "07_model_output" / f"{model}_{cohort}" / f"{scan}.nii.gz"
+        folder = miniature.data / "07_model_output" / f"{model}_{cohort}" / "label_maps"
+        predicted = folder / f"{scan}.nii.gz"
         consensus = miniature.data / "03_primary" / cohort / "label_maps" / f"{scan}.nii.gz"
         row = rows.loc[(model, cohort, scan)]
         assert row["predicted_voxels"] == crlm_voxels(predicted)
@@ -84,6 +85,36 @@ def test_lesion_and_organ_metrics_are_of_the_same_scans(miniature):
     assert organs.groupby(level=[0, 1, 2]).size().eq(13).all()
     summary = reported(miniature, "lesion_summary")
     assert {"sensitivity", "precision", "false_positives_per_scan"} <= {*summary["metric"]}
+
+
+@pytest.mark.parametrize(
+    "name", ["agreement", "free_response", "tests", "subgroups", "worst_scans", "ttv_classes"]
+)
+def test_frames_tell_of_every_cohort(miniature, name):
+    frame = reported(miniature, name)
+    assert {*frame["cohort"]} == {*COHORTS}
+    if "note" in frame and "value" in frame:
+        assert frame.loc[frame["value"].isna(), "note"].notna().all()
+
+
+def test_models_stand_among_the_readers(miniature):
+    rows = reported(miniature, "reader_metrics")
+    against = rows[rows["reference_kind"] == "consensus of the others"]
+    raters = {"reader_1", "reader_2", "reader_3", *MODELS}
+    assert {*against["rater"]} == raters
+    assert against.groupby("rater")["scan_id"].nunique().eq(5).all()
+    summary = reported(miniature, "reader_summary")
+    assert raters | {"readers"} == {*summary["rater"]}
+
+
+def test_the_paper_stands_beside_the_run(miniature):
+    rows = reported(miniature, "paper_comparison").set_index(["metric", "subset", "cohort"])
+    summary = reported(miniature, "summary").set_index(["model", "cohort", "subset", "metric"])
+    dice = rows.loc[("dice_mean", "all", "external")].set_index("model")
+    assert (dice["paper"] == 0.83).all()
+    for model in MODELS:
+        expected = summary.loc[(model, "external", "all", "dice_mean"), "value"]
+        assert dice.loc[model, "run"] == pytest.approx(expected)
 
 
 def test_the_report_shows_table_2_and_needs_no_network(miniature):

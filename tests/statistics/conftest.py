@@ -34,9 +34,14 @@ def scan_metrics():
                             "assd_mm": share * patient if total else np.nan,
                             "reference_ml": reference * VOXEL_ML,
                             "predicted_ml": predicted * VOXEL_ML,
+                            "volume_error_ml": (predicted - reference) * VOXEL_ML,
                             "reference_voxels": reference,
                             "predicted_voxels": predicted,
                             "intersection_voxels": both,
+                            "n_lesions": 2 if reference else 0,
+                            "n_hits": 1 if reference else 0,
+                            "n_misses": 1 if reference else 0,
+                            "n_false_positives": patient % 2,
                         }
                     )
     return pd.DataFrame(rows)

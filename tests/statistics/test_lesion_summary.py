@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from coala_kedro.statistics.lesion_matching import score_lesions
-from coala_kedro.statistics.lesion_summary import COLUMNS, METRICS, froc_points, summarise_lesions
+from coala_kedro.statistics.lesion_summary import COLUMNS, METRICS, summarise_lesions
 
 SIZES = {5.0: "< 10 mm", 15.0: "10-20 mm", 25.0: "> 20 mm"}
 
@@ -189,11 +189,3 @@ def test_what_score_lesions_makes_can_be_summarised_from_a_file_too(tmp_path):
     assert figures["all", "sensitivity"] == 0.5
     assert figures["away from liver border", "n_lesions"] == 1
     assert len(rows) == 8 * len(METRICS)
-
-
-def test_froc_counts_hits_and_inventions_down_to_each_score():
-    candidates = pd.DataFrame({"score": [5, 3, 3, 1], "hit": [True, True, False, False]})
-    points = froc_points(candidates, n_lesions=4, n_scans=2)
-    assert points["threshold"].tolist() == [5, 3, 1]
-    assert points["sensitivity"].tolist() == [0.25, 0.5, 0.5]
-    assert points["false_positives_per_scan"].tolist() == [0, 0.5, 1]

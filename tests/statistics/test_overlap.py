@@ -99,9 +99,11 @@ def test_a_scan_is_scored_in_voxels_millilitres_and_millimetres():
             "reference_ml": 0.048,
             "predicted_ml": 0.048,
             "volume_error_ml": 0.0,
+            "volume_error_percent": 0.0,
             "reference_voxels": 8,
             "predicted_voxels": 8,
             "intersection_voxels": 4,
+            "note": "",
         }
     )
     assert list(scores)[:6] == ["dice", *SURFACES]

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from coala_kedro.statistics.summary import COLUMNS, summarise, table_2
+from coala_kedro.statistics.results_table import table_2
+from coala_kedro.statistics.summary import COLUMNS, summarise
 
 N_RESAMPLES = 30
 

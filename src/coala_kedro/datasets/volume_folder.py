@@ -244,3 +244,13 @@ def by_scan(volumes: Mapping[str, V]) -> dict[str, dict[str, V]]:
             )
         grouped.setdefault(scan, {})[name] = volume
     return grouped
+
+
+def part_of(volumes: Mapping[str, V], name: str) -> dict[str, V]:
+    """The volumes keyed `<name>/<scan_id>`, by scan id."""
+    prefix = f"{name}/"
+    return {
+        key.removeprefix(prefix): volume
+        for key, volume in volumes.items()
+        if key.startswith(prefix)
+    }

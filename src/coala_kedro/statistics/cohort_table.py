@@ -30,10 +30,9 @@ def table_1(scan_table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Text: columns `characteristic` and `value`, the same rows for every cohort.
     """
-    scans = scan_table.sort_values("acquired_on", kind="stable")
-    patients = scans.groupby("patient_id").first()
-    rows = {"Scans": str(len(scans)), "Patients": str(len(patients))}
-    rows |= {f"Scans, {role}": str((scans["role"] == role).sum()) for role in ROLES}
+    patients = _patients(scan_table)
+    rows = {"Scans": str(len(scan_table)), "Patients": str(len(patients))}
+    rows |= {f"Scans, {role}": str((scan_table["role"] == role).sum()) for role in ROLES}
     sex = _recorded(patients, "sex")
     rows |= {
         f"Sex, {word}, n (%)": _share(sex, code) + _missing(patients, sex)
@@ -43,10 +42,46 @@ def table_1(scan_table: pd.DataFrame) -> pd.DataFrame:
         values = _recorded(patients, column)
         rows[label] = _mean_sd(values) + _missing(patients, values)
     rows |= {
-        f"Scans {word} systemic therapy, n (%)": _share(scans["timepoint"], timepoint)
+        f"Scans {word} systemic therapy, n (%)": _share(scan_table["timepoint"], timepoint)
         for word, timepoint in _THERAPY.items()
     }
     return pd.DataFrame({"characteristic": list(rows), "value": list(rows.values())})
+
+
+def cohort_figures(scan_table: pd.DataFrame) -> dict[str, float]:
+    """The figures of `table_1` and a few of the text as numbers, by name.
+
+    Args:
+        scan_table: As `table_1` takes it.
+
+    Returns:
+        `n_*` are counts, `percent_*` shares of the patients or scans with a value, `*_mean` and
+        `*_sd` (n - 1) over patients; `n_crlm` is the sum over scans. NaN where nothing is recorded.
+    """
+    patients = _patients(scan_table)
+    tested = scan_table.loc[scan_table["role"] == "test", "patient_id"]
+    figures: dict[str, float] = {
+        "n_scans": len(scan_table),
+        "n_patients": len(patients),
+        "n_crlm": _recorded(scan_table, "n_crlm").sum(min_count=1),
+        "n_test_patients": tested.nunique(),
+    }
+    figures |= {f"n_{role}": (scan_table["role"] == role).sum() for role in ROLES}
+    groups = {"sex": (_recorded(patients, "sex"), _SEXES)}
+    groups["timepoint"] = (scan_table["timepoint"], {name: name for name in TIMEPOINTS})
+    for values, names in groups.values():
+        for name, value in names.items():
+            count = float((values == value).sum()) if len(values) else float("nan")
+            figures |= {f"n_{name}": count, f"percent_{name}": 100 * count / max(len(values), 1)}
+    for column in _AVERAGES.values():
+        values = _recorded(patients, column)
+        figures |= {f"{column}_mean": values.mean(), f"{column}_sd": values.std()}
+    return {name: float(value) for name, value in figures.items()}
+
+
+def _patients(scan_table: pd.DataFrame) -> pd.DataFrame:
+    """Each patient's earliest values that are recorded."""
+    return scan_table.sort_values("acquired_on", kind="stable").groupby("patient_id").first()
 
 
 def _recorded(patients: pd.DataFrame, column: str) -> pd.Series:

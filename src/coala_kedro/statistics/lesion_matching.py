@@ -155,6 +155,30 @@ def match_lesions(
     return matches
 
 
+def count_lesions(
+    reference: BoolArray, predicted: BoolArray, min_iou: float = MIN_IOU
+) -> dict[str, int]:
+    """How many lesions were found, missed and invented, by the rule of `score_lesions`.
+
+    Args:
+        reference: Mask that is held for true, boolean zyx.
+        predicted: The other mask on the same grid.
+        min_iou: Least IoU of a match, above 0 and up to 1.
+
+    Returns:
+        `n_lesions` (of the reference), `n_hits`, `n_misses`, `n_false_positives`.
+    """
+    box = union_box(reference, predicted)
+    (own, n_own), (drawn, n_drawn) = (label_lesions(mask[box]) for mask in (reference, predicted))
+    n_hits = len(match_lesions(own, drawn, min_iou))
+    return {
+        "n_lesions": n_own,
+        "n_hits": n_hits,
+        "n_misses": n_own - n_hits,
+        "n_false_positives": n_drawn - n_hits,
+    }
+
+
 def size_class(diameter_mm: float) -> str:
     """The class of a lesion's longest axial diameter."""
     small, middle, large = SIZE_CLASSES

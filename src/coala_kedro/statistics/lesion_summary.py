@@ -172,27 +172,3 @@ def _figures(scans: Columns, subsets: list[str]) -> NDArray[np.float64]:
             error_ml / hits,
         ]
     return np.stack(figures, axis=1)
-
-
-def froc_points(candidates: pd.DataFrame, n_lesions: int, n_scans: int) -> pd.DataFrame:
-    """Free-response ROC: what a model finds and invents as its threshold falls.
-
-    Args:
-        candidates: One row per predicted lesion of all scans: `score`, and `hit`, whether it was
-            matched with a lesion of the consensus (one to one).
-        n_lesions: Lesions of the consensus in all scans.
-        n_scans: Scans, with lesions or without.
-
-    Returns:
-        `threshold` (each score, falling), `sensitivity` (NaN without lesions) and
-        `false_positives_per_scan` of the candidates that score so much.
-    """
-    by_score = candidates.groupby("score")["hit"].agg(["sum", "count"]).sort_index(ascending=False)
-    found, drawn = by_score["sum"].cumsum(), by_score["count"].cumsum()
-    return pd.DataFrame(
-        {
-            "threshold": by_score.index.to_numpy(dtype=float),
-            "sensitivity": found.to_numpy(dtype=float) / (n_lesions or np.nan),
-            "false_positives_per_scan": (drawn - found).to_numpy(dtype=float) / n_scans,
-        }
-    )

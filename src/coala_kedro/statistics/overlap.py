@@ -7,6 +7,7 @@ masks agree, yet have no Dice: it is NaN, to be counted apart, and never 1 or a 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,8 @@ from coala_kedro.statistics.surface import score_surfaces
 MM3_PER_ML = 1000.0
 
 BoolArray = NDArray[np.bool_]
+
+EMPTY_REFERENCE = "reference empty: no error in per cent"
 
 
 def dice(reference: BoolArray, predicted: BoolArray) -> float:
@@ -63,7 +66,7 @@ def pooled_dice(
 
 def score_scan(
     reference: BoolArray, predicted: BoolArray, spacing_zyx_mm: tuple[float, float, float]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """The numbers of one row of `scan_metrics`: overlap, surfaces and total tumour volumes.
 
     Where one mask is empty the scan counts as failed, and is not left out: Dice and surface Dice
@@ -77,7 +80,8 @@ def score_scan(
     Returns:
         `dice`, `nsd_1mm`, `nsd_2mm`, `nsd_3mm`, `hd95_mm`, `assd_mm` (all NaN if both masks are
         empty; see `surface.score_surfaces`), `reference_ml`, `predicted_ml`, `volume_error_ml`
-        (predicted - reference), `reference_voxels`, `predicted_voxels`, `intersection_voxels`.
+        (predicted - reference), `volume_error_percent` (of the reference; NaN if that is empty),
+        `reference_voxels`, `predicted_voxels`, `intersection_voxels`, and `note`, why any is NaN.
 
     Raises:
         TypeError: A mask is not boolean.
@@ -95,9 +99,11 @@ def score_scan(
         "reference_ml": voxels[0] * ml_per_voxel,
         "predicted_ml": voxels[1] * ml_per_voxel,
         "volume_error_ml": (voxels[1] - voxels[0]) * ml_per_voxel,
+        "volume_error_percent": 100 * (voxels[1] / voxels[0] - 1) if voxels[0] else math.nan,
         "reference_voxels": voxels[0],
         "predicted_voxels": voxels[1],
         "intersection_voxels": voxels[2],
+        "note": "" if voxels[0] else "both masks empty" if not voxels[1] else EMPTY_REFERENCE,
     }
 
 

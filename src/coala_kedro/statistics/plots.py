@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from coala_kedro.cohort import TIMEPOINTS
-from coala_kedro.statistics.agreement import bland_altman
+from coala_kedro.statistics.bland_altman import bland_altman
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Okabe & Ito's, which colour-blind readers tell apart; models in order of appearance."""
@@ -100,7 +100,7 @@ def dice_figure(scan_metrics: pd.DataFrame) -> Figure:
 def _draw_bland_altman(panel: Axes, scans: pd.DataFrame, model: str, position: int) -> None:
     agreement = bland_altman(scans["reference_ml"], scans["predicted_ml"])
     bias, low, high = (
-        estimate.value for estimate in (agreement.bias_ml, agreement.lower_ml, agreement.upper_ml)
+        estimate.value for estimate in (agreement.bias, agreement.lower, agreement.upper)
     )
     text = f"bias {bias:+.1f} mL, limits {low:+.1f} to {high:+.1f} mL".replace("-", "−")
     colour = COLOURS[position % len(COLOURS)]

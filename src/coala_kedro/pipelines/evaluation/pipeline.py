@@ -6,22 +6,37 @@ from kedro.pipeline import Node, Pipeline
 
 from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.evaluation.nodes import (
-    collect_scores,
+    compare_raters,
+    draw_free_response,
     draw_outlines,
     draw_statistics,
-    predict_test,
-    score_scans,
+    judge_agreement,
+    look_closer,
+    recall_paper,
     summarise,
 )
 from coala_kedro.pipelines.evaluation.report import write_report
+from coala_kedro.pipelines.evaluation.scoring import (
+    collect_scores,
+    predict_test,
+    score_raters,
+    score_scans,
+)
 
 MODELS = ("teacher", "student")
 METRICS = {
     "scores": "scan_metrics",
     "lesion_scores": "lesion_metrics",
     "organ_scores": "organ_metrics",
+    "candidates": "candidate_metrics",
 }
 """What a test writes of one model and cohort, and the frame of all of them."""
+FRAMES = (
+    *("summary", "lesion_summary", "table_2", "agreement", "ttv_classes", "free_response"),
+    *("reader_metrics", "reader_summary", "tests", "subgroups", "worst_scans"),
+    "paper_comparison",
+)
+"""What is made of the metrics."""
 REPORTED = ("scan_table", "screening", "table_1")
 """What the report shows of a cohort beside its results."""
 
@@ -31,17 +46,17 @@ def create_pipeline() -> Pipeline:
     inputs = {f"{model}.model" for model in MODELS} | {
         f"{cohort}.{name}"
         for cohort in COHORTS
-        for name in ("accepted_scans", "scans", "label_maps", *REPORTED)
+        for name in ("accepted_scans", "scans", "label_maps", "reader_masks", *REPORTED)
     }
     tests = [_one_test(model, cohort) for model in MODELS for cohort in COHORTS]
     return Pipeline(
-        [*tests, _report()],
+        [*tests, *map(_raters, COHORTS), _figures(), _report()],
         namespace="evaluation",
         inputs=inputs,
         outputs={
             *METRICS.values(),
-            *("summary", "lesion_summary", "table_2", "report"),
-            *("figure_3", "bland_altman", "dice_by_timepoint"),
+            *FRAMES,
+            *("report", "figure_3", "bland_altman", "dice_by_timepoint"),
         },
         parameters={
             *("params:inference", "params:compute", "params:statistics", "params:drawing"),
@@ -68,10 +83,11 @@ def _one_test(model: str, cohort: str) -> Pipeline:
                     "scans",
                     "label_maps",
                     "predictions",
+                    "model",
                     "params:model_name",
                     "params:cohort_name",
                 ],
-                outputs=["scores", "lesion_scores", "organ_scores"],
+                outputs=[*METRICS],
                 name="score_scans",
             ),
         ],
@@ -91,8 +107,24 @@ def _one_test(model: str, cohort: str) -> Pipeline:
     )
 
 
-def _report() -> Pipeline:
-    """All tests together: frames, tables, figures."""
+def _raters(cohort: str) -> Pipeline:
+    """Readers and models of one cohort side by side."""
+    predictions = {model: f"{model}_{cohort}.predictions" for model in MODELS}
+    named = {name: f"{cohort}.{name}" for name in ("accepted_scans", "reader_masks")}
+    return Pipeline(
+        [
+            Node(
+                func=score_raters,
+                inputs={**named, **predictions, "cohort": f"params:names.{cohort}"},
+                outputs=f"{cohort}_reader_scores",
+                name=f"score_raters_{cohort}",
+            )
+        ]
+    )
+
+
+def _figures() -> Pipeline:
+    """All tests together: frames of metrics, and what they say."""
     return Pipeline(
         [
             *(
@@ -105,11 +137,56 @@ def _report() -> Pipeline:
                 for scores, metrics in METRICS.items()
             ),
             Node(
+                func=collect_scores,
+                inputs=[f"{cohort}_reader_scores" for cohort in COHORTS],
+                outputs="reader_metrics",
+                name="collect_reader_scores",
+            ),
+            Node(
                 func=summarise,
                 inputs=["scan_metrics", "lesion_metrics", "params:statistics"],
                 outputs=["summary", "lesion_summary", "table_2"],
                 name="summarise",
             ),
+            Node(
+                func=judge_agreement,
+                inputs=["scan_metrics", "summary", "params:statistics"],
+                outputs=["agreement", "ttv_classes"],
+                name="judge_agreement",
+            ),
+            Node(
+                func=draw_free_response,
+                inputs=["candidate_metrics", "scan_metrics"],
+                outputs="free_response",
+                name="draw_free_response",
+            ),
+            Node(
+                func=compare_raters,
+                inputs=["scan_metrics", "reader_metrics", "params:statistics"],
+                outputs=["reader_summary", "tests"],
+                name="compare_raters",
+            ),
+            Node(
+                func=look_closer,
+                inputs=["scan_metrics", "params:statistics"],
+                outputs=["subgroups", "worst_scans"],
+                name="look_closer",
+            ),
+            Node(
+                func=recall_paper,
+                inputs={"summary": "summary"}
+                | {cohort: f"{cohort}.accepted_scans" for cohort in COHORTS},
+                outputs="paper_comparison",
+                name="recall_paper",
+            ),
+        ]
+    )
+
+
+def _report() -> Pipeline:
+    """What people look at."""
+    return Pipeline(
+        [
             Node(
                 func=draw_statistics,
                 inputs="scan_metrics",

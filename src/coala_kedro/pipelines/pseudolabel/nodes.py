@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from coala_kedro.cohort import scans_with_role
 from coala_kedro.datasets import LazyVolume
+from coala_kedro.datasets.volume_folder import part_of
 from coala_kedro.imaging.geometry import image_like, volume_ml_per_voxel
 from coala_kedro.imaging.label_map import compose_label_map, crlm_mask
 from coala_kedro.imaging.lesions import label_lesions
@@ -67,7 +68,7 @@ def compose_pseudo_label_maps(
         scan_id: partial(_pseudo_label_map, label_map, organ_masks[scan_id])
         if from_segmenter
         else label_map
-        for scan_id, label_map in _part(predictions, LABEL_MAP).items()
+        for scan_id, label_map in part_of(predictions, LABEL_MAP).items()
     }
 
 
@@ -88,7 +89,7 @@ def review_pseudo_labels(
         One row a scan: `scan_id, n_lesions, crlm_ml, fold_agreement, accepted, reason`. The
         agreement is the Dice of all pairs of folds, pooled: 1 where all draw the same CRLM.
     """
-    votes, rows = _part(predictions, FOLD_VOTES), []
+    votes, rows = part_of(predictions, FOLD_VOTES), []
     for scan_id, label_map in tqdm(pseudo_label_maps.items(), desc="review", disable=None):
         image = label_map()
         crlm = crlm_mask(image)
@@ -129,12 +130,3 @@ def fold_agreement(votes: np.ndarray, n_folds: int) -> float:
     if total == 0 or n_folds == 1:
         return float("nan")
     return float((votes * (votes - 1)).sum() / ((n_folds - 1) * total))
-
-
-def _part(predictions: Mapping[str, LazyVolume], name: str) -> dict[str, LazyVolume]:
-    prefix = f"{name}/"
-    return {
-        key.removeprefix(prefix): volume
-        for key, volume in predictions.items()
-        if key.startswith(prefix)
-    }

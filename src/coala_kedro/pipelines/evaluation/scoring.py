@@ -1,0 +1,173 @@
+"""Steps of evaluation, scan by scan: predictions, their scores, and readers beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import SimpleITK as sitk
+from tqdm import tqdm
+
+from coala_kedro.anatomy import CRLM, LIVER, STRUCTURES
+from coala_kedro.cohort import scans_with_role
+from coala_kedro.datasets import LazyVolume
+from coala_kedro.datasets.volume_folder import by_scan, part_of
+from coala_kedro.imaging.geometry import spacing_zyx_mm
+from coala_kedro.imaging.label_map import crlm_mask
+from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP, predict_scan
+from coala_kedro.nnunet.model import TrainedModel
+from coala_kedro.nnunet.settings import Compute, Inference
+from coala_kedro.statistics import rater_metrics
+from coala_kedro.statistics.free_response import CANDIDATE_TYPES, candidates
+from coala_kedro.statistics.lesion_matching import COLUMN_TYPES, score_lesions
+from coala_kedro.statistics.overlap import score_scan
+
+IDENTITY = ("model", "cohort", "scan_id", "patient_id", "timepoint")
+SCANNER_COLUMNS = ("scanner", "slice_thickness_mm")
+COUNTS = {"n_hits": "hit", "n_misses": "miss", "n_false_positives": "false_positive"}
+"""Of lesions by status, in the frame of scans."""
+
+
+def predict_test(
+    accepted_scans: pd.DataFrame,
+    scans: Mapping[str, LazyVolume],
+    model: TrainedModel,
+    inference: Inference,
+    compute: Compute,
+) -> dict[str, Callable[[], dict[str, sitk.Image]]]:
+    """Predict the scans of the role `test` with all folds of both stages.
+
+    Returns:
+        Recipes by scan id; each makes a label map and the folds' votes for CRLM.
+    """
+    return {
+        scan_id: partial(predict_scan, model, scans[scan_id], inference, compute)
+        for scan_id in scans_with_role(accepted_scans, "test")
+    }
+
+
+def score_scans(
+    accepted_scans: pd.DataFrame,
+    scans: Mapping[str, LazyVolume],
+    label_maps: Mapping[str, LazyVolume],
+    predictions: Mapping[str, LazyVolume],
+    trained: TrainedModel,
+    model: str,
+    cohort: str,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Compare each prediction with the consensus: CRLM as a whole, by lesion, and the organs.
+
+    Returns:
+        Four frames with `model, cohort, scan_id, patient_id, timepoint` first: one row a test scan
+        (`statistics.overlap.score_scan`, counts of lesions, and `scanner` and `slice_thickness_mm`
+        where they are known), one a lesion (`statistics.lesion_matching.score_lesions`), one a
+        scan and organ, and one a lesion that the model or only some folds see
+        (`statistics.free_response.candidates`).
+    """
+    about = accepted_scans.set_index("scan_id")
+    scores, organs = [], []
+    lesions, seen = [_no_rows(COLUMN_TYPES)], [_no_rows(CANDIDATE_TYPES)]
+    predicted, votes = (part_of(predictions, part) for part in (LABEL_MAP, FOLD_VOTES))
+    for scan_id in tqdm(predicted, desc=f"score {model} {cohort}", unit="scan", disable=None):
+        told = about.loc[scan_id]
+        identity: dict[str, Any] = {"model": model, "cohort": cohort, "scan_id": scan_id}
+        identity |= {name: told[name] for name in ("patient_id", "timepoint")}
+        maps = label_maps[scan_id](), predicted[scan_id]()
+        found, by_organ = _score(scans[scan_id](), *maps)
+        lesions.append(found.assign(**identity))
+        reference, drawn = (crlm_mask(image) for image in maps)
+        fold_votes = sitk.GetArrayFromImage(votes[scan_id]())
+        by_candidate = candidates(reference, drawn, fold_votes, len(trained.folds))
+        seen.append(by_candidate.assign(**identity))
+        organs += [identity | row for row in by_organ]
+        crlm = next(row for row in by_organ if row["structure"] == "crlm")
+        scores.append(
+            identity
+            | {name: value for name, value in crlm.items() if name != "structure"}
+            | _count(found)
+            | {name: told[name] for name in SCANNER_COLUMNS if name in told}
+        )
+    return (
+        pd.DataFrame(scores),
+        _identity_first(lesions),
+        pd.DataFrame(organs),
+        _identity_first(seen),
+    )
+
+
+def _no_rows(types: Mapping[str, str]) -> pd.DataFrame:
+    """A frame without rows that keeps the columns' types."""
+    empty = {name: pd.Series(dtype=kind) for name, kind in types.items()}
+    return pd.DataFrame(empty | {name: pd.Series(dtype="str") for name in IDENTITY})
+
+
+def _identity_first(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    rows = pd.concat(frames, ignore_index=True)
+    return rows[[*IDENTITY, *(column for column in rows if column not in IDENTITY)]]
+
+
+def _count(lesions: pd.DataFrame) -> dict[str, int]:
+    counts = {name: int((lesions["status"] == status).sum()) for name, status in COUNTS.items()}
+    return {"n_lesions": counts["n_hits"] + counts["n_misses"]} | counts
+
+
+def _score(
+    scan: sitk.Image, reference: sitk.Image, predicted: sitk.Image
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The lesions of a scan, and a row for each structure."""
+    spacing = spacing_zyx_mm(reference)
+    labels, predicted_labels = (sitk.GetArrayViewFromImage(m) for m in (reference, predicted))
+    lesions = score_lesions(
+        labels == CRLM,
+        predicted_labels == CRLM,
+        spacing,
+        liver=labels == LIVER,
+        scan_hu=sitk.GetArrayViewFromImage(scan),
+    )
+    rows = [
+        {"structure": structure.name}
+        | score_scan(labels == structure.id, predicted_labels == structure.id, spacing)
+        for structure in STRUCTURES
+    ]
+    return lesions, rows
+
+
+def score_raters(
+    accepted_scans: pd.DataFrame,
+    reader_masks: Mapping[str, LazyVolume],
+    cohort: str,
+    **predictions: Mapping[str, LazyVolume],
+) -> pd.DataFrame:
+    """Hold readers and models against each reader and the consensus of the others.
+
+    Args:
+        accepted_scans: The study's scans.
+        reader_masks: Keyed `<reader>/<scan_id>`.
+        cohort: Its name.
+        predictions: Of the test scans, by model.
+
+    Returns:
+        The rows of `statistics.rater_metrics.score_raters` of every test scan, with
+        `cohort, scan_id, patient_id, timepoint` after the pair.
+    """
+    masks = by_scan(reader_masks)
+    predicted = {model: part_of(volumes, LABEL_MAP) for model, volumes in predictions.items()}
+    frames = [pd.DataFrame(columns=[*rater_metrics.COLUMNS, *IDENTITY[1:]])]
+    about = accepted_scans.set_index("scan_id")[["patient_id", "timepoint"]].astype(str).T.to_dict()
+    tested = scans_with_role(accepted_scans, "test")
+    for scan_id in tqdm(tested, desc=f"rate readers {cohort}", unit="scan", disable=None):
+        readers = {reader: read() for reader, read in masks[scan_id].items()}
+        models = {name: crlm_mask(maps[scan_id]()) for name, maps in predicted.items()}
+        rows = rater_metrics.score_raters(readers, models)
+        frames.append(rows.assign(cohort=cohort, scan_id=scan_id, **about[scan_id]))
+    scored = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+    first = [*rater_metrics.COLUMNS, *IDENTITY[1:]]
+    return scored[[*first, *(column for column in scored if column not in first)]]
+
+
+def collect_scores(*scores: pd.DataFrame) -> pd.DataFrame:
+    """One frame of all models and cohorts."""
+    kept = [frame for frame in scores if len(frame)]
+    return pd.concat(kept or [*scores], ignore_index=True)

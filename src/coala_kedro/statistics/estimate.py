@@ -1,0 +1,27 @@
+"""A figure with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scipy.special import stdtrit
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its two-sided 95 % confidence interval, unrounded; NaN where undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+UNDEFINED = Estimate(NAN, NAN, NAN)
+
+
+def t_estimate(value: float, standard_error: float, dof: float) -> Estimate:
+    """A figure with Student's interval; NaN bounds without degrees of freedom."""
+    margin = float(stdtrit(dof, 0.975)) * standard_error if dof > 0 else NAN
+    return Estimate(value, value - margin, value + margin)

@@ -1,0 +1,115 @@
+"""What a model finds and invents as one trusts it less: the free-response curve.
+
+nnU-Net keeps no probabilities here, but how many of its folds call a voxel CRLM alone. The mean
+share of folds over a lesion is its confidence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from coala_kedro.imaging.lesions import label_lesions, union_box
+from coala_kedro.statistics.lesion_matching import match_lesions
+from coala_kedro.statistics.overlap import BoolArray
+
+CANDIDATE_TYPES = {"confidence": "float64", "hit": "bool", "in_prediction": "bool"}
+
+
+def candidates(
+    reference: BoolArray, predicted: BoolArray, votes: NDArray[Any], n_folds: int
+) -> pd.DataFrame:
+    """The lesions that a model draws, and those that only some of its folds see.
+
+    Args:
+        reference: Consensus mask, boolean zyx.
+        predicted: The model's mask, all folds together.
+        votes: How many folds call a voxel CRLM alone, 0 … n_folds.
+        n_folds: Folds of the model.
+
+    Returns:
+        One row a candidate with `CANDIDATE_TYPES`: `confidence`, 0 … 1; `hit`, whether it was
+        matched with a lesion of the consensus; `in_prediction`. Lesions of the prediction are
+        matched first, just as for `lesion_metrics`. What some folds see and touches none of those
+        is a candidate of its own, matched with what is left.
+    """
+    box = union_box(reference, predicted, votes > 0)
+    reference, predicted, votes = reference[box], predicted[box], votes[box]
+    own, n_reference = label_lesions(reference)
+    drawn, n_drawn = label_lesions(predicted)
+    seen, n_seen = label_lesions(predicted | (votes > 0))
+    apart = np.ones(n_seen + 1, dtype=bool)
+    apart[np.unique(seen[predicted])] = False
+    matches = match_lesions(own, drawn)
+    found = np.zeros(n_reference + 1, dtype=bool)
+    found[[match.reference for match in matches]] = True
+    parts = [_rows(drawn, votes, n_folds, range(1, n_drawn + 1), {m.predicted for m in matches})]
+    rest, extra = own * ~found[own], seen * apart[seen]
+    more = {match.predicted for match in match_lesions(rest, extra)}
+    others = [label for label in range(1, n_seen + 1) if apart[label]]
+    parts.append(_rows(extra, votes, n_folds, others, more))
+    frames = [rows.assign(in_prediction=n == 0) for n, rows in enumerate(parts)]
+    return pd.concat(frames, ignore_index=True).astype(CANDIDATE_TYPES)
+
+
+def _rows(
+    labels: NDArray[Any], votes: NDArray[Any], n_folds: int, chosen: Any, hits: set[int]
+) -> pd.DataFrame:
+    chosen = list(chosen)
+    mean_votes = np.asarray(ndimage.mean(votes, labels, chosen)) if chosen else np.zeros(0)
+    return pd.DataFrame(
+        {"confidence": (mean_votes / n_folds).round(6), "hit": [label in hits for label in chosen]}
+    )
+
+
+def free_response(candidates: pd.DataFrame, scan_metrics: pd.DataFrame) -> pd.DataFrame:
+    """The free-response curve of every model and cohort.
+
+    Args:
+        candidates: One row per candidate: `model`, `cohort`, `confidence`, `hit`.
+        scan_metrics: One row per model and scan: `model`, `cohort`, `n_lesions`.
+
+    Returns:
+        `model, cohort, threshold, sensitivity, false_positives_per_scan, note`: a row for each
+        confidence that occurs, falling. `note` says why a sensitivity is NaN.
+    """
+    curves = []
+    for (model, cohort), scans in scan_metrics.groupby(["model", "cohort"], sort=False):
+        own = candidates[(candidates["model"] == model) & (candidates["cohort"] == cohort)]
+        points = froc_points(own, int(scans["n_lesions"].sum()), len(scans))
+        curves.append(points.assign(model=str(model), cohort=str(cohort)))
+    columns = ["model", "cohort", "threshold", "sensitivity", "false_positives_per_scan"]
+    if not curves:
+        return pd.DataFrame(columns=[*columns, "note"])
+    curve = pd.concat(curves, ignore_index=True)[columns]
+    reason = "no lesion in the consensus"
+    return curve.assign(note=np.where(curve["sensitivity"].isna(), reason, ""))
+
+
+def froc_points(candidates: pd.DataFrame, n_lesions: int, n_scans: int) -> pd.DataFrame:
+    """Free-response ROC: what a model finds and invents as its threshold falls.
+
+    Args:
+        candidates: One row per candidate of all scans: `confidence`, and `hit`, whether it was
+            matched with a lesion of the consensus (one to one).
+        n_lesions: Lesions of the consensus in all scans.
+        n_scans: Scans, with lesions or without.
+
+    Returns:
+        `threshold` (each confidence, falling), `sensitivity` (NaN without lesions) and
+        `false_positives_per_scan` of the candidates that are as sure.
+    """
+    by_confidence = candidates.groupby("confidence")["hit"].agg(["sum", "count"])
+    by_confidence = by_confidence.sort_index(ascending=False)
+    found, drawn = by_confidence["sum"].cumsum(), by_confidence["count"].cumsum()
+    return pd.DataFrame(
+        {
+            "threshold": by_confidence.index.to_numpy(dtype=float),
+            "sensitivity": found.to_numpy(dtype=float) / (n_lesions or np.nan),
+            "false_positives_per_scan": (drawn - found).to_numpy(dtype=float) / n_scans,
+        }
+    )

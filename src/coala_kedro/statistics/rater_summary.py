@@ -1,0 +1,128 @@
+"""From one row per rater, reference and scan to how readers and models agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from coala_kedro.statistics.agreement import intraclass_correlation
+from coala_kedro.statistics.bland_altman import bland_altman
+from coala_kedro.statistics.bootstrap import Columns, figures_with_intervals
+from coala_kedro.statistics.estimate import NAN
+from coala_kedro.statistics.rater_metrics import READER
+
+COLUMNS = (
+    "rater",
+    "rater_kind",
+    "reference_kind",
+    "cohort",
+    "metric",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n_scans",
+    "n_patients",
+    "note",
+)
+ALL_READERS = "readers"
+EACH_OTHER = "each other"
+
+_MEANS = ("dice", "nsd_1mm", "nsd_2mm", "nsd_3mm", "hd95_mm", "assd_mm")
+_UNDEFINED = {
+    **{f"{name}_mean": "both masks empty in every scan" for name in _MEANS},
+    "hd95_mm_median": "both masks empty in every scan",
+    "volume_bias_percent": "no lesion in the reference",
+    "icc_consistency": "fewer than 3 scans, or volumes that do not vary",
+    "icc_agreement": "fewer than 3 scans, or volumes that do not vary",
+    "sensitivity": "no lesion in the reference",
+    "precision": "no lesion outlined",
+    "f1": "no lesion in either",
+}
+
+
+def summarise_raters(reader_metrics: pd.DataFrame, n_resamples: int, seed: int) -> pd.DataFrame:
+    """How each rater agrees with other readers and with the consensus of the others.
+
+    Args:
+        reader_metrics: `cohort`, `scan_id`, `patient_id`, and the columns of
+            `rater_metrics.score_raters`.
+        n_resamples: Bootstrap resamples over patients.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Tidy frame with `COLUMNS`. `rater` is a reader, a model, or `readers`: all readers
+        together. `reference_kind` is as in `reader_metrics`; rows of `readers` against
+        `each other` are the ICC of all readers at once, over scans that all of them outlined.
+        `note` says why a figure or its interval is NaN.
+    """
+    parts = []
+    for cohort, rows in reader_metrics.groupby("cohort", sort=False):
+        together = rows[rows["rater_kind"] == READER].assign(rater=ALL_READERS)
+        for keys, group in pd.concat([rows, together]).groupby(list(_GROUP), sort=False):
+            figures = figures_with_intervals(group, _figures, n_resamples, seed, _UNDEFINED)
+            about = {name: str(key) for name, key in zip(_GROUP, keys, strict=True)}
+            parts.append(figures.assign(cohort=str(cohort), **about))
+        each_other = _icc_of_readers(rows, n_resamples, seed)
+        parts.append(
+            each_other.assign(
+                cohort=str(cohort),
+                rater=ALL_READERS,
+                rater_kind=READER,
+                reference_kind=EACH_OTHER,
+            )
+        )
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+
+
+_GROUP = ("rater", "rater_kind", "reference_kind")
+
+
+def _figures(rows: Columns) -> dict[str, float]:
+    scored = ~np.isnan(rows["dice"])
+    means = {f"{name}_mean": _mean(rows[name][scored]) for name in _MEANS}
+    hd95_mm = rows["hd95_mm"][scored]
+    reference, predicted = rows["reference_ml"], rows["predicted_ml"]
+    icc = intraclass_correlation(np.column_stack([reference, predicted]))
+    hits, misses, invented = (
+        float(rows[name].sum()) for name in ("n_hits", "n_misses", "n_false_positives")
+    )
+    return means | {
+        "hd95_mm_median": float(np.median(hd95_mm)) if len(hd95_mm) else NAN,
+        "volume_bias_ml": bland_altman(reference, predicted).bias.value,
+        "volume_bias_percent": _ratio(100 * (predicted - reference).sum(), reference.sum()),
+        "icc_consistency": icc.consistency.value,
+        "icc_agreement": icc.agreement.value,
+        "sensitivity": _ratio(hits, hits + misses),
+        "precision": _ratio(hits, hits + invented),
+        "f1": _ratio(2 * hits, 2 * hits + misses + invented),
+        "false_positives_per_scan": invented / len(reference) if len(reference) else NAN,
+    }
+
+
+def _icc_of_readers(rows: pd.DataFrame, n_resamples: int, seed: int) -> pd.DataFrame:
+    """The ICC of all readers' volumes at once."""
+    drawn = rows[rows["rater_kind"] == READER]
+    volumes = drawn.pivot_table(
+        index=["scan_id", "patient_id"], columns="rater", values="predicted_ml"
+    )
+    readers = [str(reader) for reader in volumes]
+    scans = volumes.dropna().reset_index()
+
+    def icc(columns: Columns) -> dict[str, float]:
+        both = intraclass_correlation(np.column_stack([columns[reader] for reader in readers]))
+        return {
+            "icc_consistency": both.consistency.value,
+            "icc_agreement": both.agreement.value,
+        }
+
+    return figures_with_intervals(scans, icc, n_resamples, seed, _UNDEFINED)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else NAN
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else NAN
