@@ -114,7 +114,7 @@ def test_stock_nnunet_predicts_what_the_study_saved(miniature, stock):
     _, cascade = stock
     saved = {}
     for cohort in SCANS:
-        saved |= voxels_of(miniature.data / "07_model_output" / f"student_{cohort}")
+        saved |= voxels_of(miniature.data / "07_model_output" / f"student_{cohort}" / "label_maps")
     assert (
         sorted(cascade) == sorted(saved) == sorted(scan for ids in SCANS.values() for scan in ids)
     )

@@ -1,8 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from coala_kedro.statistics.bootstrap import patient_bootstrap
+from coala_kedro.statistics.bootstrap import columns_of, patient_bootstrap
 
 
 def mean_dice(scans):
@@ -11,6 +13,74 @@ def mean_dice(scans):
 
 def frame(patients, dice):
     return pd.DataFrame({"patient_id": patients, "dice": dice})
+
+
+def study(rng, n_patients):
+    """Two scans of each patient: Dice, skewed Dice, and skewed volumes of two raters."""
+    patient = np.repeat(np.arange(n_patients), 2)
+    n = len(patient)
+
+    def normal(between, within):
+        return rng.normal(0, between, n_patients)[patient] + rng.normal(0, within, n)
+
+    reference = np.exp(3 + normal(1, 0.3))
+    return pd.DataFrame(
+        {
+            "patient_id": patient,
+            "dice": 0.85 + normal(0.05, 0.04),
+            "skewed": 1 - rng.gamma(2, 0.05, n_patients)[patient] - rng.gamma(1, 0.03, n),
+            "reference": reference,
+            "predicted": reference * np.exp(-0.05 + normal(0.15, 0.1)),
+        }
+    )
+
+
+def figures(scans):
+    error = scans["predicted"] - scans["reference"]
+    return [
+        scans["dice"].mean(),
+        np.median(scans["dice"]),
+        np.ptp(np.quantile(scans["dice"], [0.25, 0.75])),
+        scans["skewed"].mean(),
+        np.median(scans["skewed"]),
+        error.mean(),
+        error.sum() / scans["reference"].sum(),
+    ]
+
+
+@pytest.mark.slow
+def test_intervals_cover_the_truth_with_ten_patients_of_two_scans():
+    truth = np.array(figures(columns_of(study(np.random.default_rng(1), 200_000))))
+    rng, n_studies = np.random.default_rng(0), 500
+    covered = np.zeros(len(truth))
+    for seed in range(n_studies):
+        low, high = patient_bootstrap(study(rng, 10), figures, 500, seed)
+        covered += (low <= truth) & (truth <= high)
+    share = covered / n_studies
+    assert (share >= 0.90).all(), share
+    assert (share <= 0.98).all(), share
+
+
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=12), st.randoms())
+def test_the_order_of_scans_changes_nothing(dice, random):
+    scans = frame([f"p{n // 2}" for n in range(len(dice))], dice)
+    order = list(scans.index)
+    random.shuffle(order)
+    shuffled = scans.loc[order]
+    assert mean_dice(shuffled) == pytest.approx(mean_dice(scans))
+    there, back = (patient_bootstrap(s, mean_dice, 60, seed=0) for s in (scans, shuffled))
+    assert there == pytest.approx(back)
+
+
+@settings(derandomize=True, deadline=None, max_examples=10)
+@given(st.integers(0, 1000))
+def test_twice_the_patients_leave_the_estimate_and_narrow_the_interval(seed):
+    scans = one_scan_each(60, seed)
+    twice = pd.concat([scans, scans.assign(patient_id=scans["patient_id"] + "_again")])
+    assert mean_dice(twice) == pytest.approx(mean_dice(scans))
+    wide, narrow = (np.ptp(patient_bootstrap(s, mean_dice, 2000, 0)) for s in (scans, twice))
+    assert wide / narrow == pytest.approx(np.sqrt(2), rel=0.12)
 
 
 def one_scan_each(n, seed=0):

@@ -19,6 +19,8 @@ def label_lesions(mask_zyx: np.ndarray) -> tuple[np.ndarray, int]:
     Returns:
         An unsigned integer array (z, y, x), 0 outside lesions and 1 … n within, and n.
     """
+    if not mask_zyx.size:  # cc3d gives no integers back
+        return np.zeros(mask_zyx.shape, np.uint16), 0
     labels, n_lesions = cc3d.connected_components(mask_zyx != 0, connectivity=26, return_N=True)
     return labels, n_lesions
 

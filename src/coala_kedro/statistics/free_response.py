@@ -75,19 +75,24 @@ def free_response(candidates: pd.DataFrame, scan_metrics: pd.DataFrame) -> pd.Da
 
     Returns:
         `model, cohort, threshold, sensitivity, false_positives_per_scan, note`: a row for each
-        confidence that occurs, falling. `note` says why a sensitivity is NaN.
+        confidence that occurs, falling; one without a threshold where no fold sees anything.
+        `note` says why something is NaN.
     """
     curves = []
     for (model, cohort), scans in scan_metrics.groupby(["model", "cohort"], sort=False):
         own = candidates[(candidates["model"] == model) & (candidates["cohort"] == cohort)]
-        points = froc_points(own, int(scans["n_lesions"].sum()), len(scans))
-        curves.append(points.assign(model=str(model), cohort=str(cohort)))
-    columns = ["model", "cohort", "threshold", "sensitivity", "false_positives_per_scan"]
-    if not curves:
-        return pd.DataFrame(columns=[*columns, "note"])
-    curve = pd.concat(curves, ignore_index=True)[columns]
-    reason = "no lesion in the consensus"
-    return curve.assign(note=np.where(curve["sensitivity"].isna(), reason, ""))
+        n_lesions = int(scans["n_lesions"].sum())
+        points = froc_points(own, n_lesions, len(scans))
+        reason = "" if n_lesions else "no lesion in the consensus"
+        if points.empty:
+            nothing = 0.0 if n_lesions else np.nan
+            points.loc[0] = [np.nan, nothing, 0.0]
+            reason = "; ".join(filter(None, [reason, "no fold sees a lesion"]))
+        curves.append(points.assign(model=str(model), cohort=str(cohort), note=reason))
+    columns = ["model", "cohort", "threshold", "sensitivity", "false_positives_per_scan", "note"]
+    return (
+        pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
+    )
 
 
 def froc_points(candidates: pd.DataFrame, n_lesions: int, n_scans: int) -> pd.DataFrame:
