@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from coala_kedro.anatomy import CRLM, LIVER
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.pipelines.evaluation import nodes, scoring
+from coala_kedro.statistics.free_response import free_response
 
 SHAPE, SPACING_XYZ_MM = (6, 20, 20), (2.0, 2.0, 5.0)
 SETTINGS = nodes.Statistics(n_resamples=100)
@@ -109,7 +110,7 @@ def evaluate(cohort, tmp_path):
     frames |= zip(("summary", "lesion_summary", "table_2"), map(filed, made), strict=True)
     made = nodes.judge_agreement(scans, frames["summary"], SETTINGS)
     frames |= zip(("agreement", "ttv_classes"), map(filed, made), strict=True)
-    frames["free_response"] = filed(nodes.draw_free_response(frames["candidate_metrics"], scans))
+    frames["free_response"] = filed(free_response(frames["candidate_metrics"], scans))
     made = nodes.compare_raters(scans, raters, SETTINGS)
     frames |= zip(("reader_summary", "tests"), map(filed, made), strict=True)
     made = nodes.look_closer(scans, SETTINGS)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coala_kedro.statistics.agreement import intraclass_correlation
 from coala_kedro.statistics.bootstrap import columns_of, patient_bootstrap
 
 
@@ -45,16 +46,19 @@ def figures(scans):
         np.median(scans["skewed"]),
         error.mean(),
         error.sum() / scans["reference"].sum(),
+        intraclass_correlation(
+            np.column_stack([scans["reference"], scans["predicted"]])
+        ).consistency.value,
     ]
 
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth_with_ten_patients_of_two_scans():
     truth = np.array(figures(columns_of(study(np.random.default_rng(1), 200_000))))
-    rng, n_studies = np.random.default_rng(0), 500
+    rng, n_studies = np.random.default_rng(0), 400
     covered = np.zeros(len(truth))
     for seed in range(n_studies):
-        low, high = patient_bootstrap(study(rng, 10), figures, 500, seed)
+        low, high = patient_bootstrap(study(rng, 10), figures, 400, seed)
         covered += (low <= truth) & (truth <= high)
     share = covered / n_studies
     assert (share >= 0.90).all(), share

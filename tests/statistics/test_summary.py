@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from coala_kedro.statistics.results_table import table_2
@@ -115,6 +116,28 @@ def test_intervals_draw_patients_and_not_scans(scan_metrics):
     dice_mean = wide.index[summarise(alone, 1, seed=1)["metric"] == "dice_mean"]
     assert len(dice_mean)
     np.testing.assert_allclose(narrow.loc[dice_mean], wide.loc[dice_mean])
+
+
+def test_the_order_of_scans_changes_nothing(summary, scan_metrics):
+    shuffled = scan_metrics.sample(frac=1, random_state=0)
+    again = summarise(shuffled, N_RESAMPLES, seed=1)
+    keys = ["model", "cohort", "subset", "metric"]
+    one, other = (frame.set_index(keys).sort_index() for frame in (summary, again))
+    figures = ["value", "ci_low", "ci_high", "n_scans"]
+    np.testing.assert_allclose(one[figures].astype(float), other[figures].astype(float))
+
+
+def test_twice_the_patients_leave_the_figures(summary, scan_metrics):
+    copies = scan_metrics.assign(
+        patient_id=scan_metrics["patient_id"] + "_again", scan_id=scan_metrics["scan_id"] + "_again"
+    )
+    twice = summarise(pd.concat([scan_metrics, copies]), N_RESAMPLES, seed=1)
+    for metric in ("dice_mean", "dice_pooled", "volume_bias_ml", "volume_slope", "hd95_mm_mean"):
+        for cohort in ("internal", "external"):
+            once = row(summary, metric, cohort=cohort)
+            again = row(twice, metric, cohort=cohort)
+            assert again["value"] == pytest.approx(once["value"])
+            assert np.ptp(again[["ci_low", "ci_high"]]) < np.ptp(once[["ci_low", "ci_high"]])
 
 
 def test_a_seed_gives_one_summary(scan_metrics, summary):

@@ -58,7 +58,8 @@ def summarise(
 
     All intervals come from drawing patients (`patient_bootstrap`), those of the ICC too: tumour
     volumes are so skewed that the F-based interval of the ICC, which takes them as normal, covered
-    0.68 in a simulation of 20 scans of 10 patients (`agreement_table` has it beside this one).
+    0.74 in a simulation of 20 scans of 10 patients where this one covered 0.90 (`agreement_table`
+    has both).
     Counts, extremes and Welch's p have no interval.
 
     Dice figures rest on the scans that have a Dice; those where model and consensus both found

@@ -17,7 +17,6 @@ from coala_kedro.imaging.overlay import Panel, axial_panel, outline_gallery
 from coala_kedro.nnunet.inference import LABEL_MAP
 from coala_kedro.statistics import plots
 from coala_kedro.statistics.agreement_table import agreement_table
-from coala_kedro.statistics.free_response import free_response
 from coala_kedro.statistics.lesion_summary import LOW_CONTRAST_HU, summarise_lesions
 from coala_kedro.statistics.paper import compare_with_paper
 from coala_kedro.statistics.rater_summary import summarise_raters
@@ -89,11 +88,6 @@ def judge_agreement(
     """Agreement on volumes with both kinds of interval, and the table of TTV classes."""
     classes = class_table(scan_metrics, statistics.ttv_bounds_ml)
     return agreement_table(scan_metrics, summary), classes
-
-
-def draw_free_response(candidates: pd.DataFrame, scan_metrics: pd.DataFrame) -> pd.DataFrame:
-    """Sensitivity against false positives per scan, as folds must agree less."""
-    return free_response(candidates, scan_metrics)
 
 
 def compare_raters(

@@ -7,7 +7,6 @@ from kedro.pipeline import Node, Pipeline
 from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.evaluation.nodes import (
     compare_raters,
-    draw_free_response,
     draw_outlines,
     draw_statistics,
     judge_agreement,
@@ -22,6 +21,7 @@ from coala_kedro.pipelines.evaluation.scoring import (
     score_raters,
     score_scans,
 )
+from coala_kedro.statistics.free_response import free_response
 
 MODELS = ("teacher", "student")
 METRICS = {
@@ -155,10 +155,10 @@ def _figures() -> Pipeline:
                 name="judge_agreement",
             ),
             Node(
-                func=draw_free_response,
+                func=free_response,
                 inputs=["candidate_metrics", "scan_metrics"],
                 outputs="free_response",
-                name="draw_free_response",
+                name="free_response",
             ),
             Node(
                 func=compare_raters,
