@@ -45,8 +45,10 @@ def score_raters(
     rows = []
     for left_out in readers:
         others = {name: image for name, image in readers.items() if name != left_out}
-        references = {left_out: (READER, outlined[left_out])}
-        references[f"all but {left_out}"] = (CONSENSUS_OF_OTHERS, _array(staple(others).mask))
+        references = {
+            f"all but {left_out}": (CONSENSUS_OF_OTHERS, _array(staple(others).mask)),
+            left_out: (READER, outlined[left_out]),
+        }
         for reference, (reference_kind, mask) in references.items():
             by_reader = others if reference_kind == READER else {left_out}
             raters = _raters(outlined, by_reader, models)

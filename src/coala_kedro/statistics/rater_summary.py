@@ -58,7 +58,9 @@ def summarise_raters(reader_metrics: pd.DataFrame, n_resamples: int, seed: int) 
     parts = []
     for cohort, rows in reader_metrics.groupby("cohort", sort=False):
         together = rows[rows["rater_kind"] == READER].assign(rater=ALL_READERS)
-        for keys, group in pd.concat([rows, together]).groupby(list(_GROUP), sort=False):
+        readers_first = rows.sort_values("rater_kind", ascending=False, kind="stable")
+        everyone = pd.concat([readers_first, together])
+        for keys, group in everyone.groupby(list(_GROUP), sort=False):
             figures = figures_with_intervals(group, _figures, n_resamples, seed, _UNDEFINED)
             about = {name: str(key) for name, key in zip(_GROUP, keys, strict=True)}
             parts.append(figures.assign(cohort=str(cohort), **about))
