@@ -13,7 +13,11 @@ from scipy.special import ndtr, stdtrit
 MIN_DEFINED = 0.5
 """An interval needs the figure to be defined in at least this share of the resamples."""
 
+FIGURE_COLUMNS = ("metric", "value", "ci_low", "ci_high", "n_scans", "n_patients", "note")
+"""What every frame of figures says of each."""
+
 NO_SCAN = "no scan"
+NO_INTERVAL_COUNT = "a count: no interval"
 NO_INTERVAL_ONE_PATIENT = "one patient: no interval"
 NO_INTERVAL_RESAMPLES = "undefined in most resamples: no interval"
 
@@ -90,8 +94,8 @@ def figures_with_intervals(
         undefined: Why a figure may be NaN although there are scans, by its name.
 
     Returns:
-        One row a figure: `metric, value, ci_low, ci_high, n_scans, n_patients, note`; `note` is
-        empty where all of value and interval are known.
+        One row a figure, with `FIGURE_COLUMNS`; `note` is empty where all of value and interval
+        are known.
     """
     low, high = patient_bootstrap(
         scans, lambda drawn: list(figures(drawn).values()), n_resamples, seed

@@ -6,21 +6,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from coala_kedro.statistics.bootstrap import Columns, columns_of, patient_bootstrap
+from coala_kedro.statistics.bootstrap import (
+    FIGURE_COLUMNS,
+    NO_INTERVAL_COUNT,
+    Columns,
+    figures_with_intervals,
+)
 from coala_kedro.statistics.lesion_matching import SIZE_CLASSES
 
-COLUMNS = (
-    "model",
-    "cohort",
-    "subset",
-    "metric",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n_scans",
-    "n_patients",
-    "note",
-)
+COLUMNS = ("model", "cohort", "subset", *FIGURE_COLUMNS)
 METRICS = (
     "n_lesions",
     "sensitivity",
@@ -134,26 +128,17 @@ def _sums_per_scan(lesions: pd.DataFrame, subsets: dict[str, NDArray[np.bool_]])
 def _summarise(
     scans: pd.DataFrame, subsets: list[str], n_resamples: int, seed: int
 ) -> pd.DataFrame:
-    low, high = patient_bootstrap(scans, lambda drawn: _figures(drawn, subsets), n_resamples, seed)
-    value = _figures(columns_of(scans), subsets)
-    n_patients = scans["patient_id"].nunique()
-    no_interval = "one patient" if n_patients < 2 else "undefined in most resamples"
-    names = pd.MultiIndex.from_product([subsets, METRICS], names=["subset", "metric"])
-    rows = names.to_frame(index=False).assign(
-        value=value.ravel(),
-        ci_low=low.ravel(),
-        ci_high=high.ravel(),
-        n_scans=len(scans),
-        n_patients=n_patients,
-    )
+    names = [f"{subset}/{metric}" for subset in subsets for metric in METRICS]
+    reasons = {name: _UNDEFINED.get(name.partition("/")[2], "") for name in names}
+
+    def figures(drawn: Columns) -> dict[str, float]:
+        return dict(zip(names, _figures(drawn, subsets).ravel(), strict=True))
+
+    rows = figures_with_intervals(scans.reset_index(), figures, n_resamples, seed, reasons)
+    rows[["subset", "metric"]] = rows["metric"].str.split("/", expand=True)
     counts = rows["metric"] == "n_lesions"
     rows[["ci_low", "ci_high"]] = rows[["ci_low", "ci_high"]].mask(counts)
-    reasons = {
-        "a count: no interval": counts,
-        f"{no_interval}: no interval": rows["ci_low"].isna() & rows["value"].notna(),
-    }
-    note = rows["metric"].map(_UNDEFINED).where(rows["value"].isna(), "")
-    return rows.assign(note=np.select(list(reasons.values()), list(reasons), default=note))
+    return rows.assign(note=rows["note"].mask(counts, NO_INTERVAL_COUNT))
 
 
 def _figures(scans: Columns, subsets: list[str]) -> NDArray[np.float64]:

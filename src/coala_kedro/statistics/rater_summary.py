@@ -7,23 +7,11 @@ import pandas as pd
 
 from coala_kedro.statistics.agreement import intraclass_correlation
 from coala_kedro.statistics.bland_altman import bland_altman
-from coala_kedro.statistics.bootstrap import Columns, figures_with_intervals
+from coala_kedro.statistics.bootstrap import FIGURE_COLUMNS, Columns, figures_with_intervals
 from coala_kedro.statistics.estimate import NAN
 from coala_kedro.statistics.rater_metrics import READER
 
-COLUMNS = (
-    "rater",
-    "rater_kind",
-    "reference_kind",
-    "cohort",
-    "metric",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n_scans",
-    "n_patients",
-    "note",
-)
+COLUMNS = ("rater", "rater_kind", "reference_kind", "cohort", *FIGURE_COLUMNS)
 ALL_READERS = "readers"
 EACH_OTHER = "each other"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from coala_kedro.statistics.bootstrap import Columns, figures_with_intervals
+from coala_kedro.statistics.bootstrap import FIGURE_COLUMNS, Columns, figures_with_intervals
 from coala_kedro.statistics.estimate import NAN
 from coala_kedro.statistics.ttv_classes import CLASS_BOUNDS_ML, class_names, classify
 
@@ -17,19 +17,7 @@ SLICE_BOUNDS_MM = (2.0, 4.0)
 LESION_BOUNDS = (1, 2, 6)
 """None, one, a few, many lesions; 10.1186/s12957-022-02700-4 has 2-4 and 5 or more."""
 
-COLUMNS = (
-    "model",
-    "cohort",
-    "grouping",
-    "group",
-    "metric",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n_scans",
-    "n_patients",
-    "note",
-)
+COLUMNS = ("model", "cohort", "grouping", "group", *FIGURE_COLUMNS)
 _UNKNOWN = "not recorded"
 _UNDEFINED = {
     "dice_mean": "both masks empty in every scan",

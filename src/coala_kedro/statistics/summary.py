@@ -16,6 +16,8 @@ from coala_kedro.statistics.bland_altman import (
     proportional_bias,
 )
 from coala_kedro.statistics.bootstrap import (
+    FIGURE_COLUMNS,
+    NO_INTERVAL_COUNT,
     NO_SCAN,
     Columns,
     columns_of,
@@ -28,22 +30,11 @@ from coala_kedro.statistics.overlap import pooled_dice
 from coala_kedro.statistics.ttv_classes import CLASS_BOUNDS_ML, classify, weighted_kappa
 
 SUBSETS = ("all", *TIMEPOINTS)
-COLUMNS = (
-    "model",
-    "cohort",
-    "subset",
-    "metric",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n_scans",
-    "n_patients",
-    "note",
-)
+COLUMNS = ("model", "cohort", "subset", *FIGURE_COLUMNS)
 _PRE_AGAINST_POST = ("dice_post_minus_pre", "welch_p")
 _VOLUMES = ("reference_ml", "predicted_ml", "reference_voxels", "predicted_voxels")
 _SURFACES = ("nsd_1mm", "nsd_2mm", "nsd_3mm", "hd95_mm", "assd_mm")
-_COUNT, _EXTREME, _TEST = (f"{kind}: no interval" for kind in ("a count", "an extreme", "a p"))
+_EXTREME, _TEST = "an extreme: no interval", "a p: no interval"
 
 Figures = dict[str, float]
 
@@ -107,7 +98,7 @@ def _summarise_subset(
         figures_with_intervals(scored, _dice_figures, n_resamples, seed, why),
         figures_with_intervals(scored, _surface_figures, n_resamples, seed, why),
         _plain(scored, {"welch_p": welch(before, after).p}, _TEST, why),
-        _plain(scans, {"n_both_empty": len(scans) - len(scored)}, _COUNT, why),
+        _plain(scans, {"n_both_empty": len(scans) - len(scored)}, NO_INTERVAL_COUNT, why),
         figures_with_intervals(
             scans, lambda drawn: _volume_figures(drawn, class_bounds_ml), n_resamples, seed, why
         ),
