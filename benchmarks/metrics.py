@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from coala_kedro.imaging.lesions import union_box
+from coala_kedro.statistics.free_response import candidates
 from coala_kedro.statistics.lesion_matching import score_lesions
 from coala_kedro.statistics.overlap import score_scan
 
@@ -48,6 +49,7 @@ def outline_lesions(n_lesions: int) -> dict[str, Any]:
         "predicted": predicted,
         "liver": liver & ~reference,
         "scan_hu": scan_hu.astype(np.int16),
+        "votes": (predicted * np.uint8(4)) + reference,
     }
 
 
@@ -81,13 +83,14 @@ def dice_and_one_transform(reference: np.ndarray, predicted: np.ndarray) -> None
     edt.edt(outside, anisotropy=SPACING_ZYX_MM)
 
 
-def ours(masks: dict[str, Any]) -> tuple[dict[str, float], pd.DataFrame]:
-    """All metrics of the scan, and of its lesions."""
+def ours(masks: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """All metrics of the scan, of its lesions, and how sure the folds are of each."""
     reference, predicted = masks["reference"], masks["predicted"]
     around = {"liver": masks["liver"], "scan_hu": masks["scan_hu"]}
     return (
         score_scan(reference, predicted, SPACING_ZYX_MM),
         score_lesions(reference, predicted, SPACING_ZYX_MM, **around),
+        candidates(reference, predicted, masks["votes"], n_folds=5),
     )
 
 
@@ -110,7 +113,7 @@ def main() -> None:
     print(f"{' x '.join(map(str, SHAPE))} voxels (zyx) of {SPACING_ZYX_MM} mm")
     for n_lesions in (3, 10, 30):
         masks = outline_lesions(n_lesions)
-        (scan, lesions), seconds = timed(ours, masks)
+        (scan, lesions, _), seconds = timed(ours, masks)
         _, least = timed(dice_and_one_transform, masks["reference"], masks["predicted"])
         status = lesions["status"].value_counts()
         found = ", ".join(f"{count} {name}" for name, count in status.items())

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from coala_kedro.imaging.lesions import label_lesions, union_box
 from coala_kedro.statistics.lesion_matching import match_lesions
@@ -37,33 +36,30 @@ def candidates(
         matched first, just as for `lesion_metrics`. What some folds see and touches none of those
         is a candidate of its own, matched with what is left.
     """
-    box = union_box(reference, predicted, votes > 0)
-    reference, predicted, votes = reference[box], predicted[box], votes[box]
-    own, n_reference = label_lesions(reference)
-    drawn, n_drawn = label_lesions(predicted)
-    seen, n_seen = label_lesions(predicted | (votes > 0))
-    apart = np.ones(n_seen + 1, dtype=bool)
-    apart[np.unique(seen[predicted])] = False
+    seen_by_any = votes > 0
+    box = union_box(reference, predicted, seen_by_any)
+    masks = reference[box], predicted[box], seen_by_any[box] | predicted[box]
+    labels = [label_lesions(mask)[0] for mask in masks]
+    # Where no lesion is, nothing is to be counted: the rest is short, and in no order.
+    anywhere = masks[0] | masks[2]
+    own, drawn, seen = (label[anywhere] for label in labels)
+    votes = votes[box][anywhere]
     matches = match_lesions(own, drawn)
-    found = np.zeros(n_reference + 1, dtype=bool)
-    found[[match.reference for match in matches]] = True
-    parts = [_rows(drawn, votes, n_folds, range(1, n_drawn + 1), {m.predicted for m in matches})]
-    rest, extra = own * ~found[own], seen * apart[seen]
+    parts = [_rows(drawn, votes, n_folds, {match.predicted for match in matches})]
+    extra = np.where(np.isin(seen, seen[drawn > 0]), 0, seen)
+    rest = np.where(np.isin(own, [match.reference for match in matches]), 0, own)
     more = {match.predicted for match in match_lesions(rest, extra)}
-    others = [label for label in range(1, n_seen + 1) if apart[label]]
-    parts.append(_rows(extra, votes, n_folds, others, more))
+    parts.append(_rows(extra, votes, n_folds, more))
     frames = [rows.assign(in_prediction=n == 0) for n, rows in enumerate(parts)]
     return pd.concat(frames, ignore_index=True).astype(CANDIDATE_TYPES)
 
 
-def _rows(
-    labels: NDArray[Any], votes: NDArray[Any], n_folds: int, chosen: Any, hits: set[int]
-) -> pd.DataFrame:
-    chosen = list(chosen)
-    mean_votes = np.asarray(ndimage.mean(votes, labels, chosen)) if chosen else np.zeros(0)
-    return pd.DataFrame(
-        {"confidence": (mean_votes / n_folds).round(6), "hit": [label in hits for label in chosen]}
-    )
+def _rows(labels: NDArray[Any], votes: NDArray[Any], n_folds: int, hits: set[int]) -> pd.DataFrame:
+    voxels, total = np.bincount(labels), np.bincount(labels, weights=votes)
+    lesions = np.flatnonzero(voxels)
+    lesions = lesions[lesions > 0]
+    confidence = (total[lesions] / voxels[lesions] / n_folds).round(6)
+    return pd.DataFrame({"confidence": confidence, "hit": np.isin(lesions, list(hits))})
 
 
 def free_response(candidates: pd.DataFrame, scan_metrics: pd.DataFrame) -> pd.DataFrame:
