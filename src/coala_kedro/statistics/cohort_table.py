@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from coala_kedro.cohort import ROLES, TIMEPOINTS
+from coala_kedro.cohort import OUTLINED_ROLES, ROLES, TIMEPOINTS
 
 _NOT_RECORDED = "not recorded"
 _SEXES = {"female": "F", "male": "M"}
@@ -59,14 +59,19 @@ def cohort_figures(scan_table: pd.DataFrame) -> dict[str, float]:
         `*_sd` (n - 1) over patients; `n_crlm` is the sum over scans. NaN where nothing is recorded.
     """
     patients = _patients(scan_table)
-    tested = scan_table.loc[scan_table["role"] == "test", "patient_id"]
+    outlined = scan_table[scan_table["role"].isin(OUTLINED_ROLES)]
     figures: dict[str, float] = {
         "n_scans": len(scan_table),
         "n_patients": len(patients),
         "n_crlm": _recorded(scan_table, "n_crlm").sum(min_count=1),
-        "n_test_patients": tested.nunique(),
+        "n_outlined": len(outlined),
+        "n_outlined_patients": outlined["patient_id"].nunique(),
+        "n_outlined_crlm": _recorded(outlined, "n_crlm").sum(min_count=1),
     }
-    figures |= {f"n_{role}": (scan_table["role"] == role).sum() for role in ROLES}
+    for role in ROLES:
+        scans = scan_table[scan_table["role"] == role]
+        figures[f"n_{role}"] = len(scans)
+        figures[f"n_{role}_patients"] = scans["patient_id"].nunique()
     groups = {"sex": (_recorded(patients, "sex"), _SEXES)}
     groups["timepoint"] = (scan_table["timepoint"], {name: name for name in TIMEPOINTS})
     for values, names in groups.values():
