@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from pydantic import ValidationError
 
 from coala_kedro.anatomy import CRLM, LIVER
+from coala_kedro.nnunet.inference import predict_scan
 from coala_kedro.nnunet.model import TrainedModel
+from coala_kedro.nnunet.settings import Compute, Inference
 from coala_kedro.pipelines.evaluation import nodes, scoring
 from coala_kedro.statistics.free_response import free_response
 
@@ -194,3 +197,48 @@ def test_an_odd_cohort_has_a_reason_for_every_nan_and_no_crash(name, tmp_path):
     frames = evaluate(Cohort(*ODD[name]), tmp_path)
     assert without_reason(frames) == {}
     assert not np.isinf(frames["summary"]["value"]).any()
+
+
+def test_scans_are_scored_with_what_is_known_of_them(frames):
+    scans = frames["scan_metrics"].set_index(["model", "scan_id"])
+    first = scans.loc[("student", "a_pre")]
+    assert first["dice"] == pytest.approx(0.75)  # two cubes of four voxels, shifted by one
+    assert (first["scanner"], first["slice_thickness_mm"]) == ("A", 1.0)
+    assert scans.loc[("student", "c_pre"), "slice_thickness_mm"] == 5.0  # of the image
+    missed = scans.loc[("student", "b_pre")]
+    assert (missed["n_lesions"], missed["n_hits"], missed["n_misses"]) == (2, 1, 1)
+    assert missed["volume_error_ml"] == pytest.approx(-32 * 0.02)
+    assert scans.loc[("student", "c_pre"), "n_false_positives"] == 1
+
+
+def test_only_what_no_network_draws_together_lowers_the_confidence(frames):
+    seen = frames["candidate_metrics"]
+    assert {*seen.loc[~seen["in_prediction"], "confidence"]} == {0.2}
+    assert (seen.loc[seen["in_prediction"], "confidence"] >= 0.8).all()
+
+
+def test_readers_and_models_stand_side_by_side(frames):
+    summary = (
+        frames["reader_summary"]
+        .set_index(["reference_kind", "metric", "rater"])["value"]
+        .sort_index()
+    )
+    dice = summary["consensus of the others", "dice_mean"]
+    assert {*dice.index} == {*READERS, "readers", *SHIFTS}
+    assert dice["student"] > dice["teacher"]
+    assert dice["readers"] == pytest.approx(dice[[*READERS]].mean())
+
+
+def test_only_test_scans_are_predicted_with_the_votes_of_all_folds(tmp_path):
+    cohort = Cohort(*NORMAL[:2])
+    table = cohort.accepted.assign(role=["test", "manual"])
+    model = TrainedModel(tmp_path, (0, 1), "")
+    recipes = scoring.predict_test(table, cohort.scans, model, Inference(), Compute())
+    assert list(recipes) == ["a_pre"]
+    assert recipes["a_pre"].func is predict_scan
+
+
+@pytest.mark.parametrize("bounds", [[10.0, 1.0], [1.0, 1.0], [0.0, 1.0], []])
+def test_bounds_of_classes_that_make_none_are_refused(bounds):
+    with pytest.raises(ValidationError, match="ttv_bounds_ml"):
+        nodes.Statistics(ttv_bounds_ml=bounds)

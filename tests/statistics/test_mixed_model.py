@@ -52,12 +52,10 @@ def test_balanced_patients_are_a_test_of_their_means():
     ours = last_effect(values, np.ones((18, 1)), patients)
     oracle = ttest_1samp(values.reshape(9, 2).mean(axis=1), 0)
     assert (ours.t, ours.p) == pytest.approx((oracle.statistic, oracle.pvalue), rel=1e-4)
-    # Before and after: the statistic of the paired test, on one degree of freedom less.
     post = np.tile([0, 1], 9)
-    paired = ttest_rel(values[1::2], values[::2])
-    assert last_effect(values, design(post), patients).t == pytest.approx(
-        paired.statistic, rel=1e-4
-    )
+    ours = last_effect(values, design(post), patients)
+    oracle = ttest_rel(values[1::2], values[::2])
+    assert (ours.t, ours.p) == pytest.approx((oracle.statistic, oracle.pvalue), rel=1e-3)
 
 
 def test_patients_who_do_not_differ_leave_ordinary_least_squares():
@@ -71,7 +69,7 @@ def test_patients_who_do_not_differ_leave_ordinary_least_squares():
     [
         ([], [], []),
         ([1.0], [1], [0]),
-        ([1.0, 2, 3, 4], [0, 1, 0, 1], [0, 0, 1, 1]),
+        ([1.0, 2, 3, 4], [0, 0, 1, 1], [0, 0, 1, 1]),
         ([1.0, 2, 3, 4], [0, 0, 0, 0], [0, 1, 2, 3]),
         ([1.0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 2]),
         ([1.0, 1, 2, 2, 4, 4], [0, 0, 1, 1, 0, 0], [0, 0, 1, 1, 2, 2]),

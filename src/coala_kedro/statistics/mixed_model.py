@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,10 +55,10 @@ def last_effect(values: ArrayLike, design: ArrayLike, patients: ArrayLike) -> Ef
 
     Standard errors are those of generalised least squares at the variances found, as lme4 has them;
     statsmodels' come from the information of all parameters and differ by a few per cent.
-    Student's t has as many degrees of freedom as patients less coefficients: exact for one
-    intercept and balanced patients, where the model is a t-test of patients' means, and otherwise
-    on the safe side. (statsmodels takes the normal distribution, which few patients are too few
-    for.)
+    Student's t has as many degrees of freedom as patients less coefficients, or as patients in whom
+    the last column varies less one, if these are more: exact for balanced patients, where the model
+    is a t-test of their means or of their differences, and otherwise on the safe side. (statsmodels
+    takes the normal distribution, which few patients are too few for.)
 
     Args:
         values: One per scan.
@@ -65,14 +66,14 @@ def last_effect(values: ArrayLike, design: ArrayLike, patients: ArrayLike) -> Ef
         patients: Whose each scan is.
 
     Returns:
-        The effect; all NaN with fewer than one degree of freedom, a NaN, coefficients that the
+        The effect; all NaN without a degree of freedom, a NaN, coefficients that the
         scans cannot tell apart, or values that do not vary (within patients of several scans).
     """
     y, x = np.asarray(values, dtype=float), np.asarray(design, dtype=float)
     _, patient_of_scan, counts = np.unique(
         np.asarray(patients), return_inverse=True, return_counts=True
     )
-    dof = len(counts) - x.shape[1]
+    dof = max(len(counts) - x.shape[1], _n_varying(x[:, -1], patient_of_scan) - 1)
     undefined = Effect(Estimate(NAN, NAN, NAN), NAN, NAN, NAN)
     if dof < 1 or np.isnan(y).any() or np.linalg.matrix_rank(x) < x.shape[1]:
         return undefined
@@ -93,6 +94,12 @@ def last_effect(values: ArrayLike, design: ArrayLike, patients: ArrayLike) -> Ef
         p=2 * float(stdtr(dof, -abs(value / error))),
         sd=math.sqrt(best.variance / (1 - share)),
     )
+
+
+def _n_varying(column: NDArray[np.float64], patient_of_scan: NDArray[np.intp]) -> int:
+    """In how many patients a column of the design is not one value."""
+    scans = sorted(zip(patient_of_scan.tolist(), column.tolist(), strict=True))
+    return len({one for (one, a), (other, b) in pairwise(scans) if one == other and a != b})
 
 
 def _best_share(criterion: Callable[[float], float]) -> float:

@@ -64,7 +64,11 @@ def _in_words(scan: dict) -> str:
         return f"nothing to find; {scan['predicted_ml']:.1f} mL invented"
     words = [f"{scan['missed_ml']:.1f} mL missed, {scan['invented_ml']:.1f} mL invented"]
     if scan["n_misses"]:
-        words.append(f"{scan['n_misses']} of {scan['n_lesions']} lesions missed")
+        words.append(f"{scan['n_misses']} of {_lesions(scan['n_lesions'])} missed")
     if scan["n_false_positives"]:
-        words.append(f"{scan['n_false_positives']} lesions invented")
+        words.append(f"{_lesions(scan['n_false_positives'])} invented")
     return "; ".join(words)
+
+
+def _lesions(n: int) -> str:
+    return "1 lesion" if n == 1 else f"{n} lesions"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -25,7 +26,6 @@ from coala_kedro.statistics.lesion_matching import COLUMN_TYPES, score_lesions
 from coala_kedro.statistics.overlap import score_scan
 
 IDENTITY = ("model", "cohort", "scan_id", "patient_id", "timepoint")
-SCANNER_COLUMNS = ("scanner", "slice_thickness_mm")
 COUNTS = {"n_hits": "hit", "n_misses": "miss", "n_false_positives": "false_positive"}
 """Of lesions by status, in the frame of scans."""
 
@@ -61,17 +61,17 @@ def score_scans(
 
     Returns:
         Four frames with `model, cohort, scan_id, patient_id, timepoint` first: one row a test scan
-        (`statistics.overlap.score_scan`, counts of lesions, and `scanner` and `slice_thickness_mm`
-        where they are known), one a lesion (`statistics.lesion_matching.score_lesions`), one a
-        scan and organ, and one a lesion that the model or only some folds see
-        (`statistics.free_response.candidates`).
+        (`statistics.overlap.score_scan`, counts of lesions, `slice_thickness_mm`, which is the
+        spacing of slices where the table has none, and `scanner` if the table has it), one a lesion
+        (`statistics.lesion_matching.score_lesions`), one a scan and organ, and one a lesion that
+        the model or only some folds see (`statistics.free_response.candidates`).
     """
-    about = accepted_scans.set_index("scan_id")
+    about = accepted_scans.set_index("scan_id").to_dict("index")
     scores, organs = [], []
     lesions, seen = [_no_rows(COLUMN_TYPES)], [_no_rows(CANDIDATE_TYPES)]
     predicted, votes = (part_of(predictions, part) for part in (LABEL_MAP, FOLD_VOTES))
     for scan_id in tqdm(predicted, desc=f"score {model} {cohort}", unit="scan", disable=None):
-        told = about.loc[scan_id]
+        told = about[scan_id]
         identity: dict[str, Any] = {"model": model, "cohort": cohort, "scan_id": scan_id}
         identity |= {name: told[name] for name in ("patient_id", "timepoint")}
         maps = label_maps[scan_id](), predicted[scan_id]()
@@ -87,7 +87,7 @@ def score_scans(
             identity
             | {name: value for name, value in crlm.items() if name != "structure"}
             | _count(found)
-            | {name: told[name] for name in SCANNER_COLUMNS if name in told}
+            | _acquisition(told, maps[0])
         )
     return (
         pd.DataFrame(scores),
@@ -106,6 +106,13 @@ def _no_rows(types: Mapping[str, str]) -> pd.DataFrame:
 def _identity_first(frames: list[pd.DataFrame]) -> pd.DataFrame:
     rows = pd.concat(frames, ignore_index=True)
     return rows[[*IDENTITY, *(column for column in rows if column not in IDENTITY)]]
+
+
+def _acquisition(told: Mapping[Any, Any], image: sitk.Image) -> dict[str, Any]:
+    thickness_mm = told.get("slice_thickness_mm", math.nan)
+    known = {"scanner": told["scanner"]} if "scanner" in told else {}
+    spacing_mm = spacing_zyx_mm(image)[0]
+    return known | {"slice_thickness_mm": spacing_mm if pd.isna(thickness_mm) else thickness_mm}
 
 
 def _count(lesions: pd.DataFrame) -> dict[str, int]:
