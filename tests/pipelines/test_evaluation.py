@@ -60,7 +60,7 @@ def lazy(made):
 class Cohort:
     """A cohort's test scans as the catalog gives them, predicted by both models."""
 
-    def __init__(self, *scans):
+    def __init__(self, *scans, readers=READERS):
         table = pd.DataFrame(scans)
         self.accepted = table.drop(columns=["lesions", "found"])
         self.scans, self.label_maps, self.readers = {}, {}, {}
@@ -69,7 +69,7 @@ class Cohort:
             scan_id = one["scan_id"]
             self.scans[scan_id] = lazy(image(np.full(SHAPE, 80, np.int16)))
             self.label_maps[scan_id] = lazy(label_map(mask(*one["lesions"])))
-            for reader, shift in READERS.items():
+            for reader, shift in readers.items():
                 drawn = image(mask(*one["lesions"], shift=shift))
                 self.readers[f"{reader}/{scan_id}"] = lazy(drawn)
             for model, shift in SHIFTS.items():
@@ -149,6 +149,13 @@ ODD = {
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory):
     return evaluate(Cohort(*NORMAL), tmp_path_factory.mktemp("normal"))
+
+
+def test_one_reader_alone_has_nobody_to_be_compared_with(tmp_path):
+    frames = evaluate(Cohort(*NORMAL, readers={"reader_1": 0}), tmp_path)
+    assert frames["reader_metrics"].empty
+    assert frames["reader_summary"].empty
+    assert not frames["tests"]["comparison"].str.contains("readers").any()
 
 
 FIGURES = {

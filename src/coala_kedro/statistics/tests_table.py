@@ -48,7 +48,8 @@ def compare(
         consensus of the other readers, readers averaged). `note` says what a test takes for
         granted, or why it is NaN.
     """
-    scans, raters = _with_absolute(scan_metrics), _with_absolute(reader_metrics)
+    scans = _with_absolute(scan_metrics)
+    raters = reader_metrics if reader_metrics.empty else _with_absolute(reader_metrics)
     rows: list[tuple[str, str, str, Test]] = []
     for cohort, group in scans.groupby("cohort", sort=False):
         for metric in METRICS:
@@ -80,9 +81,9 @@ def _models(scans: pd.DataFrame, metric: str) -> Iterator[tuple[str, pd.DataFram
 def _readers(raters: pd.DataFrame, metric: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """A model's less the readers' value of every scan, each against the others' consensus."""
     against = raters[raters["reference_kind"] == CONSENSUS_OF_OTHERS]
-    means = against.groupby(["rater_kind", "rater", *_SCAN], sort=False)[metric].mean()
-    if READER not in means.index.get_level_values("rater_kind"):
+    if against.empty:
         return
+    means = against.groupby(["rater_kind", "rater", *_SCAN], sort=False)[metric].mean()
     readers = means[READER].groupby(_SCAN).mean()
     for (kind, rater), values in means.groupby(["rater_kind", "rater"], sort=False):
         if kind != READER:
