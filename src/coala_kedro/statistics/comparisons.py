@@ -195,7 +195,7 @@ def _paired_t(differences: NDArray[np.float64], n: tuple[int, int]) -> Test:
     name = "paired t, patients"
     if len(differences) < 2 or not _varies(differences):
         varies = f"only {_patients(n[1])} scanned before and after therapy"
-        note = varies if len(differences) < 2 else "every patient has one difference"
+        note = varies if len(differences) < 2 else "every patient differs by the same"
         return Test(name, UNDEFINED, NAN, NAN, NAN, *n, note)
     result = ttest_1samp(differences, 0)
     interval = result.confidence_interval()

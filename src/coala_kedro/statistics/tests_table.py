@@ -11,7 +11,11 @@ import pandas as pd
 from coala_kedro.statistics.comparisons import Test, compare_paired, compare_timepoints
 from coala_kedro.statistics.rater_metrics import CONSENSUS_OF_OTHERS, READER
 
-METRICS = ("dice", "nsd_3mm", "volume_error_ml", "absolute_volume_error_ml")
+METRICS = (
+    *("dice", "nsd_3mm", "volume_error_ml", "absolute_volume_error_ml"),
+    *("sensitivity", "n_false_positives"),
+)
+"""Columns of the metrics, or made of them: sensitivity is that of a scan for its lesions."""
 COLUMNS = (
     "comparison",
     "cohort",
@@ -37,7 +41,8 @@ def compare(
 
     Args:
         scan_metrics: One row per model and scan: `model`, `cohort`, `scan_id`, `patient_id`,
-            `timepoint`, `dice`, `nsd_3mm`, `volume_error_ml`.
+            `timepoint`, `dice`, `nsd_3mm`, `volume_error_ml`, `n_lesions`, `n_hits`,
+            `n_false_positives`.
         reader_metrics: As `rater_metrics.score_raters` has it, with `cohort` and identity columns.
         n_resamples: Bootstrap resamples over patients.
         seed: Seed of the bootstrap.
@@ -48,8 +53,8 @@ def compare(
         consensus of the other readers, readers averaged). `note` says what a test takes for
         granted, or why it is NaN.
     """
-    scans = _with_absolute(scan_metrics)
-    raters = reader_metrics if reader_metrics.empty else _with_absolute(reader_metrics)
+    scans = _with_made(scan_metrics)
+    raters = reader_metrics if reader_metrics.empty else _with_made(reader_metrics)
     rows: list[tuple[str, str, str, Test]] = []
     for cohort, group in scans.groupby("cohort", sort=False):
         for metric in METRICS:
@@ -67,8 +72,11 @@ def compare(
     return pd.DataFrame([_row(*row) for row in rows], columns=list(COLUMNS))
 
 
-def _with_absolute(metrics: pd.DataFrame) -> pd.DataFrame:
-    return metrics.assign(absolute_volume_error_ml=metrics["volume_error_ml"].abs())
+def _with_made(metrics: pd.DataFrame) -> pd.DataFrame:
+    return metrics.assign(
+        absolute_volume_error_ml=metrics["volume_error_ml"].abs(),
+        sensitivity=metrics["n_hits"] / metrics["n_lesions"].where(metrics["n_lesions"] > 0),
+    )
 
 
 def _models(scans: pd.DataFrame, metric: str) -> Iterator[tuple[str, pd.DataFrame]]:
