@@ -91,14 +91,20 @@ class Cohort:
         )
 
 
-def evaluate(cohort, tmp_path):
-    """All frames by name, each through a file as the catalog does."""
+def through_file(tmp_path):
+    """What the catalog does to a frame."""
 
     def filed(frame):
         path = tmp_path / "frame.csv"
         frame.to_csv(path, index=False)
         return pd.read_csv(path, dtype={"scan_id": str, "patient_id": str})
 
+    return filed
+
+
+def evaluate(cohort, tmp_path):
+    """All frames by name, each through a file as the catalog does."""
+    filed = through_file(tmp_path)
     by_model = [cohort.scores(model, "internal", tmp_path) for model in SHIFTS]
     names = ("scan_metrics", "lesion_metrics", "organ_metrics", "candidate_metrics")
     frames = {
@@ -149,6 +155,20 @@ ODD = {
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory):
     return evaluate(Cohort(*NORMAL), tmp_path_factory.mktemp("normal"))
+
+
+def test_a_cohort_without_test_scans_leaves_the_others_alone(tmp_path):
+    tested, untested = Cohort(*NORMAL), Cohort(NORMAL[0])
+    untested.accepted["role"] = "manual"
+    for predictions in untested.predictions.values():
+        predictions.clear()
+    filed = through_file(tmp_path)
+    alone = tested.scores("student", "internal", tmp_path)
+    both = zip(alone, untested.scores("student", "external", tmp_path), strict=True)
+    for own, (one, other) in zip(alone, both, strict=True):
+        collected = scoring.collect_scores(filed(one), filed(other))
+        pd.testing.assert_frame_equal(collected, filed(own))
+    assert scoring.score_raters(untested.accepted, untested.readers, "external").empty
 
 
 def test_one_reader_alone_has_nobody_to_be_compared_with(tmp_path):

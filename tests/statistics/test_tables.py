@@ -215,4 +215,4 @@ def test_every_figure_of_the_paper_has_its_place_and_partner(compared):
     assert figures.groupby("metric")["cohort"].nunique().min() >= 1
     n_models = figures["source"].map({"cohort": 1, "summary": 2})
     assert len(compared) == n_models.sum()
-    assert not (compared["note"] == "no such cohort in the run").any()
+    assert not (compared["note"] == "no test scan in the run").any()

@@ -61,7 +61,7 @@ def compare_with_paper(
     run = pd.concat([_of_cohorts(scan_tables), _of_models(summary)], ignore_index=True)
     joined = figures.merge(run, on=_KEYS, how="left")
     missing = joined["model"].isna()
-    joined["note"] = joined["note"].mask(missing, "no such cohort in the run")
+    joined["note"] = joined["note"].mask(missing, "no test scan in the run")
     return joined.fillna({"model": DATA})[list(COLUMNS)]
 
 

@@ -89,10 +89,11 @@ def score_scans(
             | _count(found)
             | _acquisition(told, maps[0])
         )
+    columns = None if scores else IDENTITY  # a file needs a line to be read from
     return (
-        pd.DataFrame(scores),
+        pd.DataFrame(scores, columns=columns),
         _identity_first(lesions),
-        pd.DataFrame(organs),
+        pd.DataFrame(organs, columns=columns),
         _identity_first(seen),
     )
 
