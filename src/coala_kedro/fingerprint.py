@@ -62,6 +62,23 @@ def file_fingerprint(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def describe(value: Any) -> Any:
+    """What the fingerprint covers, as plain data: kept beside a thing, it tells why it is stale."""
+    return _canonical(value)
+
+
+def changes(before: Any, now: Any, name: str = "") -> list[str]:
+    """Names of what differs between two descriptions, such as `prepared`, `protocol.epochs`."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = sorted({*before, *now})
+        pairs = [(before.get(key), now.get(key), f"{name}.{key}") for key in keys]
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = [(one, other, name) for one, other in zip(before, now, strict=True)]
+    else:
+        return [] if before == now else [name.removeprefix(".")]
+    return sorted({change for pair in pairs for change in changes(*pair)})
+
+
 def _canonical(value: Any) -> Any:
     if isinstance(value, str | int | float | bool | None):
         return value

@@ -1,17 +1,43 @@
-"""What a person sees at the end of a run."""
+"""What a person sees of a run, and how a run is stopped."""
 
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from coala_kedro.nnunet.process import stop_all
+from coala_kedro.work import WorkStoppedError
+
 logger = logging.getLogger(__name__)
 
 TABLE = "table_2"
+
+
+class StopHooks:
+    """Ends a run in good order when it is asked to: by SIGTERM (a scheduler's) or Ctrl-C."""
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        """Listen; a second signal ends the run at once."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, _stop)
+
+
+def _stop(number: int, _: Any) -> None:
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_DFL)
+    stop_all()
+    raise WorkStoppedError(
+        f"{signal.Signals(number).name}: the run was asked to stop. What was finished is kept, and "
+        "trainings write a checkpoint: run the same command again."
+    )
 
 
 class ResultHooks:

@@ -4,7 +4,7 @@ import os
 import warnings
 from pathlib import Path
 
-from coala_kedro.hooks import ResultHooks
+from coala_kedro.hooks import ResultHooks, StopHooks
 from coala_kedro.tracking import TrackingHooks
 
 ROOT = Path(__file__).parents[2]
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 # Kedro 1.7 calls OmegaConf 2.4 by an older name, once for every resolver.
 warnings.filterwarnings("ignore", message="register_new_resolver")
 
-HOOKS = (TrackingHooks(), ResultHooks())
+HOOKS = (TrackingHooks(), ResultHooks(), StopHooks())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

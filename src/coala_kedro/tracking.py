@@ -1,21 +1,31 @@
 """MLflow: the only module that imports it.
 
 kedro-mlflow opens one run per `kedro run`. This module adds a child run per training with live
-curves, and logs what the catalog asks for (`metadata: {mlflow: [artifact, metrics, plans]}`).
+curves, which goes on when the training does, groups runs by study, and logs what the catalog asks
+for (`metadata: {mlflow: [artifact, metrics, plans]}`).
 """
 
 from __future__ import annotations
 
 import math
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import psutil
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
+
+from coala_kedro.marks import read_mark, write_mark
+from coala_kedro.work import WorkStoppedError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 # Before anything imports mlflow: it reports usage unless this is set.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -24,11 +34,15 @@ Report = Callable[[int, dict[str, float]], None]
 
 _MAX_PARAMETER_LENGTH = 500
 _PLANS_FILE = "nnUNetPlans.json"
+_RUN_FILE = "mlflow_run.json"
+_PARENT, _STUDY, _PROCESS = "mlflow.parentRunId", "study", "process"
 
 
 @dataclass(frozen=True)
 class TrainingMonitor:
-    """Opens a child run for one training; works in any process, for it knows where to report.
+    """Opens the run of one training; works in any process, for it knows where to report.
+
+    A training has one run, however often it was stopped: which one is noted in its folder.
 
     Attributes:
         uri: MLflow's tracking URI; empty reports to nobody.
@@ -48,28 +62,68 @@ class TrainingMonitor:
         return ""
 
     @contextmanager
-    def __call__(self) -> Iterator[Report]:
-        """A report to call after each epoch; the run is marked failed if the training fails."""
+    def __call__(self, folder: Path) -> Iterator[Report]:
+        """A report to call after each epoch; at the end the run is marked by how it ended.
+
+        Args:
+            folder: Of the training.
+        """
         if not self.uri:
             yield lambda epoch, figures: None
             return
         from mlflow import MlflowClient
 
         client = MlflowClient(self.uri)
-        parent = client.get_run(self.parent_run_id)
-        child = client.create_run(
-            parent.info.experiment_id,
-            run_name=self.name,
-            tags={"mlflow.parentRunId": self.parent_run_id},
-        )
-        for name, value in self.settings:
-            client.log_param(child.info.run_id, name, value[:_MAX_PARAMETER_LENGTH])
+        run_id = self._open(client, folder / _RUN_FILE)
         try:
-            yield lambda epoch, figures: _log_figures(client, child.info.run_id, epoch, figures)
-        except BaseException:
-            client.set_terminated(child.info.run_id, "FAILED")
+            yield lambda epoch, figures: _log_figures(client, run_id, epoch, figures)
+        except BaseException as error:
+            stopped = isinstance(error, WorkStoppedError)
+            client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
             raise
-        client.set_terminated(child.info.run_id, "FINISHED")
+        client.set_terminated(run_id, "FINISHED")
+
+    def _open(self, client: MlflowClient, note: Path) -> str:
+        """The training's run, below this `kedro run`; a new one if the server knows none."""
+        parent = client.get_run(self.parent_run_id)
+        study = parent.data.tags.get(_STUDY, "")
+        tags = {_PARENT: self.parent_run_id, _STUDY: study, _PROCESS: _this_process()}
+        noted = (read_mark(note) or {}).get("run_id", "")
+        if _is_known(client, noted):
+            client.update_run(noted, status="RUNNING")
+            for name, value in tags.items():
+                client.set_tag(noted, name, value)
+            return noted
+        run = client.create_run(parent.info.experiment_id, run_name=self.name, tags=tags)
+        for name, value in self.settings:
+            client.log_param(run.info.run_id, name, value[:_MAX_PARAMETER_LENGTH])
+        write_mark(note, {"run_id": run.info.run_id})
+        return run.info.run_id
+
+
+def _is_known(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(run_id) and client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException:
+        return False
+
+
+def _this_process() -> str:
+    """This process, told from all others on all machines."""
+    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
+
+
+def _is_gone(process: str) -> bool:
+    """Whether a process of this machine has ended; of another machine's nothing is known."""
+    host, pid, started = process.split(" ")
+    if host != socket.gethostname():
+        return False
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.0f}" != started
+    except psutil.NoSuchProcess:
+        return True
 
 
 def monitor(model: str, stage: str, fold: int, settings: dict[str, Any]) -> TrainingMonitor:
@@ -104,12 +158,18 @@ class TrackingHooks:
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Remember the catalog, which says what is logged, and kedro-mlflow's run."""
+        """Remember the catalog, which says what is logged, and kedro-mlflow's run; tidy up."""
         import mlflow
 
         self._catalog = catalog
         run = mlflow.active_run()
         self._run_id = run.info.run_id if run else ""
+        if run:
+            client = mlflow.MlflowClient()
+            client.set_tag(self._run_id, _PROCESS, _this_process())
+            if "params:study" in catalog:
+                client.set_tag(self._run_id, _STUDY, catalog.load("params:study"))
+            _end_those_that_were_killed(client, run.info.experiment_id)
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -120,7 +180,7 @@ class TrackingHooks:
 
         client = MlflowClient()
         experiment = client.get_run(self._run_id).info.experiment_id
-        below = f"tags.mlflow.parentRunId = '{self._run_id}' and attributes.status = 'RUNNING'"
+        below = f"tags.`{_PARENT}` = '{self._run_id}' and attributes.status = 'RUNNING'"
         for child in client.search_runs([experiment], below):
             client.set_terminated(child.info.run_id, "FAILED")
 
@@ -141,6 +201,13 @@ class TrackingHooks:
             model, _ = dataset_name.split(".", maxsplit=1)
             for plans in dataset.load().path.rglob(_PLANS_FILE):
                 mlflow.log_artifact(str(plans), artifact_path=model)
+
+
+def _end_those_that_were_killed(client: MlflowClient, experiment_id: str) -> None:
+    """Mark runs that no process of this machine works for any more, and that could not say so."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+        if _PROCESS in run.data.tags and _is_gone(run.data.tags[_PROCESS]):
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def summary_metrics(summary: pd.DataFrame) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
+from matplotlib.figure import Figure
 
 from coala_kedro import tracking
 from coala_kedro.cohort import scans_with_role
@@ -16,10 +17,17 @@ from coala_kedro.datasets import LazyVolume, MadeFolder
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.nnunet.model import TrainedModel, cross_validation_frame, open_model
 from coala_kedro.nnunet.planning import prepare
+from coala_kedro.nnunet.records import (
+    training_cost_frame,
+    training_curves_frame,
+    training_software,
+)
 from coala_kedro.nnunet.settings import Compute, Protocol
 from coala_kedro.nnunet.training import train_fold
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet, split_by_patient
 from coala_kedro.nnunet.workspace import Stage
+from coala_kedro.report import model_card
+from coala_kedro.statistics.training_curves import training_curves_figure
 
 N_FOLDS = 5  # Bereska et al. 2024, Methods: 5-fold cross-validation, 80:20
 FOLDS = tuple(f"fold_{k}" for k in range(N_FOLDS))
@@ -149,6 +157,35 @@ def collect_model(**trained: MadeFolder) -> tuple[TrainedModel, pd.DataFrame]:
     return model, cross_validation_frame(model)
 
 
+def describe_training(
+    model: TrainedModel,
+    training_set: dict[str, Any],
+    cross_validation: pd.DataFrame,
+    name: str,
+    protocol: Protocol,
+) -> tuple[pd.DataFrame, Figure, str]:
+    """What the trainings cost and how they went.
+
+    Returns:
+        Cost, one row per stage and fold (`model` and the columns of `training_cost_frame`); all
+        curves in one figure; the model's card in Markdown.
+    """
+    cost = training_cost_frame(model)
+    cost.insert(0, "model", name)
+    card = model_card(
+        name,
+        cases=pd.DataFrame(
+            case.model_dump(include={"patient_id", "source"})
+            for case in TrainingSet.model_validate(training_set).cases.values()
+        ),
+        protocol=protocol.model_dump(mode="json"),
+        software=training_software(model),
+        cost=cost,
+        cross_validation=cross_validation,
+    )
+    return cost, training_curves_figure(training_curves_frame(model), name), card
+
+
 def create_training_pipeline(model: str, *, pseudo_labels: bool) -> Pipeline:
     """The pipeline of one model.
 
@@ -212,7 +249,16 @@ def _collection() -> Pipeline:
                 inputs=trained,
                 outputs=["model", "cross_validation"],
                 name="collect_model",
-            )
+            ),
+            Node(
+                func=describe_training,
+                inputs=[
+                    *("model", "training_set", "cross_validation"),
+                    *("params:name", "params:protocol"),
+                ],
+                outputs=["training_cost", "training_curves", "model_card"],
+                name="describe_training",
+            ),
         ]
     )
 

@@ -13,6 +13,7 @@ import pytest
 from coala_kedro.nnunet import process
 from coala_kedro.nnunet.process import NnunetProcessError, in_own_process
 from coala_kedro.nnunet.settings import Compute
+from coala_kedro.work import WorkStoppedError
 
 # Importing torch takes seconds, and a process of nnU-Net needs only this of it to start.
 LIGHT_TORCH = """
@@ -29,7 +30,8 @@ def light_torch(tmp_path, monkeypatch):
     (folder / "torch.py").write_text(LIGHT_TORCH)
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
     yield folder
-    process._warm_pool.cache_clear()
+    process._slots.cache_clear()
+    process._stopping.clear()
 
 
 @pytest.fixture
@@ -125,8 +127,7 @@ def test_threads_that_ask_first_at_the_same_time_share_the_processes(compute, mo
         return make(*args)
 
     monkeypatch.setattr(process, "_pool", make_slowly)
-    in_threads(4, in_own_process, compute, True, os.getpid)
-    assert len(made) == 1
+    assert len({*in_threads(4, in_own_process, compute, True, os.getpid)}) == len(made) <= 2
 
 
 def test_two_processes_work_at_the_same_time(compute):
@@ -153,6 +154,97 @@ def kill_when_started(known):
         time.sleep(0.05)
 
 
+def test_a_process_that_dies_takes_no_other_with_it(compute):
+    compute, ends = compute.model_copy(update={"processes": 2}), {}
+
+    def work(name, *task):
+        try:
+            ends[name] = in_own_process(compute, True, *task)
+        except NnunetProcessError as error:
+            ends[name] = str(error)
+
+    tasks = {"killed": (kill_itself,), "lives": (nap, 3.0)}
+    threads = [threading.Thread(target=work, args=(name, *task)) for name, task in tasks.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "killed or ran out of memory (SIGKILL)" in ends["killed"]
+    assert ends["lives"][1] - ends["lives"][0] >= 3
+
+
+def kill_itself():
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_fresh_process_does_not_stand_beside_a_warm_one(compute):
+    warm = in_own_process(compute, True, os.getpid)
+    assert is_running(warm)
+    in_own_process(compute, False, os.getpid)
+    assert not is_running(warm)
+
+
+def step_until_stopped(place):
+    """Work in steps that ends in good order when it is asked to."""
+    with process.stoppable() as asked_to_stop:
+        place.write_text(str(os.getpid()))
+        while not asked_to_stop():
+            time.sleep(0.02)
+    place.with_name("kept").write_text("what it did")
+    raise WorkStoppedError("stopped in good order")
+
+
+def when_it_works(place, then, *args):
+    def wait():
+        while not (place.exists() and place.read_text()):
+            time.sleep(0.02)
+        then(*args or (int(place.read_text()), signal.SIGTERM))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_work_that_is_asked_to_stop_ends_in_good_order(compute, tmp_path, warm):
+    place = tmp_path / "works"
+    asking = when_it_works(place, os.kill)
+    with pytest.raises(WorkStoppedError, match="in good order"):
+        in_own_process(compute, warm, step_until_stopped, place)
+    asking.join()
+    assert (tmp_path / "kept").exists()
+    assert in_own_process(compute, warm, divmod, 17, 5) == (3, 2)
+
+
+def test_a_study_that_stops_stops_its_processes_and_starts_no_other(compute, tmp_path):
+    place = tmp_path / "works"
+    asking = when_it_works(place, lambda _, __: process.stop_all())
+    with pytest.raises(WorkStoppedError, match="in good order"):
+        in_own_process(compute, False, step_until_stopped, place)
+    asking.join()
+    with pytest.raises(WorkStoppedError, match="run the same command again"):
+        in_own_process(compute, False, divmod, 17, 5)
+
+
+def fork_and_wait(place):
+    """As nnU-Net's augmentation: a forked worker beside the training."""
+    worker = multiprocessing.Process(target=time.sleep, args=(60,))
+    worker.start()
+    place.write_text(str(worker.pid))
+    time.sleep(60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forked workers are ended by Linux")
+def test_forked_workers_end_with_their_training(compute, tmp_path):
+    place, known = tmp_path / "works", {child.pid for child in multiprocessing.active_children()}
+    killing = when_it_works(place, lambda _, __: kill_when_started(known))
+    with pytest.raises(NnunetProcessError, match="SIGKILL"):
+        in_own_process(compute, False, fork_and_wait, place)
+    killing.join()
+    wait_for_the_end_of(int(place.read_text()))
+
+
 def test_ends_with_its_parent_however_that_ends(compute):
     code = (
         "import os, time\n"
@@ -173,7 +265,11 @@ def test_ends_with_its_parent_however_that_ends(compute):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
+    wait_for_the_end_of(worker)
+
+
+def wait_for_the_end_of(pid):
     deadline = time.monotonic() + 10
-    while is_running(worker):
+    while is_running(pid):
         assert time.monotonic() < deadline, "the process outlives its parent"
         time.sleep(0.05)

@@ -12,8 +12,9 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from coala_kedro.datasets.marks import read_mark, write_mark
-from coala_kedro.fingerprint import fingerprint
+from coala_kedro.fingerprint import changes, describe, fingerprint
+from coala_kedro.marks import read_mark, write_mark
+from coala_kedro.work import LOCK, alone_in
 
 logger = logging.getLogger(__name__)
 
@@ -85,22 +86,27 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
             logger.info("%s stands.", self._title)
             return
         begun = read_mark(self._begun_mark) or {}
-        if begun.get("fingerprint") != asked and self._path.is_dir() and any(self._path.iterdir()):
-            self._set_aside()
-        self._path.mkdir(parents=True, exist_ok=True)
-        write_mark(self._begun_mark, {"fingerprint": asked})
+        if begun.get("fingerprint") != asked:
+            with alone_in(self._path):
+                if {path.name for path in self._path.iterdir()} - {LOCK}:
+                    self._set_aside(begun.get("recipe"), describe(data))
+            self._path.mkdir(parents=True, exist_ok=True)
+            write_mark(self._begun_mark, {"fingerprint": asked, "recipe": describe(data)})
         started = time.monotonic()
         data(self._path.resolve())
         seconds = round(time.monotonic() - started, 1)
         write_mark(self._complete_mark, {"fingerprint": asked, "seconds": seconds})
         logger.info("%s made in %.0f s.", self._title, seconds)
 
-    def _set_aside(self) -> None:
+    def _set_aside(self, recipe: Any, now: Any) -> None:
         shelf = self._path.parent / _SUPERSEDED
         shelf.mkdir(exist_ok=True)
         place = shelf / f"{self._path.name}-{datetime.now():%Y%m%dT%H%M%S.%f}"
         self._path.rename(place)
-        logger.warning("%s was made from other inputs: set aside as %s.", self._title, place)
+        why = ", ".join(changes(recipe, now)) if recipe else "by somebody else"
+        logger.warning(
+            "%s was made from other inputs (%s): set aside as %s.", self._title, why, place
+        )
 
     @property
     def _title(self) -> str:

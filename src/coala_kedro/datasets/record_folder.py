@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coala_kedro.datasets.marks import write_mark
 from coala_kedro.datasets.volume_folder import VolumeFolderDataset
+from coala_kedro.marks import write_mark
 
 
 class RecordFolderDataset(VolumeFolderDataset):

@@ -7,7 +7,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from coala_kedro.datasets.marks import read_mark, write_mark
+from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.nnunet.model import ModelError, TrainedModel, open_model
 
 

@@ -13,9 +13,9 @@ from kedro.io import DatasetError
 from kedro_datasets.partitions import PartitionedDataset
 from tqdm import tqdm
 
-from coala_kedro.datasets.marks import read_mark, write_mark
 from coala_kedro.datasets.volume import LazyVolume, VolumeDataset, link_file, write_volume
 from coala_kedro.fingerprint import fingerprint
+from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.sources import SourceVolume
 
 logger = logging.getLogger(__name__)

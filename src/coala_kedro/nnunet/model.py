@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from coala_kedro.anatomy import LABELS, STRUCTURES
-from coala_kedro.nnunet.training import FINAL
+from coala_kedro.nnunet.checkpoints import FINAL
 from coala_kedro.nnunet.workspace import CONFIGURATIONS, Stage, model_folder_name
 
 

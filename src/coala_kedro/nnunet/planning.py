@@ -19,6 +19,7 @@ from coala_kedro.nnunet.workspace import (
     preprocessed_dataset,
     raw_dataset,
 )
+from coala_kedro.work import alone_in
 
 if TYPE_CHECKING:
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
@@ -43,12 +44,8 @@ def prepare(
     Raises:
         TrainingSetError: nnU-Net plans no cascade for these scans, or finds a fault in them.
     """
-    shutil.rmtree(folder / "raw", ignore_errors=True)
-    shutil.rmtree(folder / "preprocessed", ignore_errors=True)
-    raw_dataset(folder).mkdir(parents=True)
     description = describe(training_set)
-    (raw_dataset(folder) / "dataset.json").write_text(json.dumps(description, indent=1))
-    in_own_process(compute, compute.warm, _prepare, folder, planning, compute)
+    in_own_process(compute, compute.warm, _prepare, folder, description, planning, compute)
 
 
 def describe(training_set: TrainingSet) -> dict:
@@ -69,7 +66,7 @@ def describe(training_set: TrainingSet) -> dict:
     }
 
 
-def _prepare(folder: Path, planning: Planning, compute: Compute) -> None:
+def _prepare(folder: Path, description: dict, planning: Planning, compute: Compute) -> None:
     from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet
     from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
         DatasetFingerprintExtractor,
@@ -81,7 +78,15 @@ def _prepare(folder: Path, planning: Planning, compute: Compute) -> None:
             self.num_foreground_voxels_for_intensitystats = planning.intensity_samples
 
     workers = compute.pool_workers
-    with nnunet_paths(folder, results=folder / "unused"), logged(folder / "prepare.log"):
+    with (
+        alone_in(folder),
+        nnunet_paths(folder, results=folder / "unused"),
+        logged(folder / "prepare.log"),
+    ):
+        shutil.rmtree(folder / "raw", ignore_errors=True)
+        shutil.rmtree(folder / "preprocessed", ignore_errors=True)
+        raw_dataset(folder).mkdir(parents=True)
+        (raw_dataset(folder) / "dataset.json").write_text(json.dumps(description, indent=1))
         try:
             nnunet.extract_fingerprint_dataset(
                 DATASET_ID, Fingerprinter, workers, True, clean=True, show_progress_bar=False

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import faulthandler
 import functools
 import multiprocessing
 import os
+import signal
+import sys
 import threading
+import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from multiprocessing.pool import ThreadPool
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from queue import LifoQueue
 from typing import Any, TypeVar
 
 from coala_kedro.nnunet.settings import Compute
+from coala_kedro.work import WorkStoppedError
 
 Result = TypeVar("Result")
+Slots = LifoQueue[ProcessPoolExecutor | None]
 
 _SPAWN = multiprocessing.get_context("spawn")
+_LAST_WORDS_S = 20
+"""How long a training whose study is gone may take to write its checkpoint."""
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 # Threads that ask at the same time must not make two of what a machine has once.
 _CACHES = threading.Lock()
+_stopping = threading.Event()
 
 
 class NnunetProcessError(RuntimeError):
@@ -33,7 +47,7 @@ class NnunetProcessError(RuntimeError):
 def in_own_process(compute: Compute, warm: bool, work: Callable[..., Result], *args: Any) -> Result:
     """Run `work(*args)` in a process of nnU-Net's own and wait for it.
 
-    At most `compute.processes` work at a time; callers in other threads wait for their turn.
+    At most `compute.processes` are there at a time; callers in other threads wait for their turn.
 
     Args:
         compute: The machine.
@@ -43,44 +57,73 @@ def in_own_process(compute: Compute, warm: bool, work: Callable[..., Result], *a
 
     Raises:
         NnunetProcessError: The process died; what it wrote so far is kept.
+        WorkStoppedError: The study was asked to stop.
         Exception: Whatever `work` raised.
     """
     with _CACHES:
         slots = _slots(compute)
+    pool, keep, workers = slots.get(), False, []
     try:
-        with slots:
-            if warm:
-                with _CACHES:
-                    pool = _warm_pool(compute)
-                return pool.submit(work, *args).result()
-            with _pool(compute, 1) as pool:
-                return pool.submit(work, *args).result()
+        if _stopping.is_set():
+            raise WorkStoppedError("The study was asked to stop: run the same command again.")
+        if pool is not None and not warm:
+            pool.shutdown()  # a process that waits keeps its memory, also a GPU's
+            pool = None
+        pool = pool or _pool(compute)
+        future = pool.submit(work, *args)
+        workers = [*pool._processes.values()]
+        keep = warm
+        return future.result()
     except BrokenProcessPool:
-        if warm:
-            _warm_pool.cache_clear()
+        keep = False
+        if _stopping.is_set():
+            raise WorkStoppedError("A process of nnU-Net was asked to stop and did.") from None
         raise NnunetProcessError(
-            "A process of nnU-Net was killed or ran out of memory. What it had finished is kept: "
-            "free memory, then run the same command again."
+            f"A process of nnU-Net was killed or ran out of memory ({_end_of(workers)}). What it "
+            "had finished is kept: free memory, then run the same command again."
         ) from None
+    finally:
+        if pool is not None and not keep:
+            pool.shutdown()
+        slots.put(pool if keep else None)
+
+
+def stop_all() -> None:
+    """Ask every process of nnU-Net to stop, and start no other; in the study's own process."""
+    _stopping.set()
+    for child in multiprocessing.active_children():
+        child.terminate()
 
 
 @functools.cache
-def _slots(compute: Compute) -> threading.Semaphore:
-    return threading.Semaphore(compute.processes)
+def _slots(compute: Compute) -> Slots:
+    """A place per process that may work; in it a warm process, if there is one."""
+    slots: Slots = LifoQueue()
+    for _ in range(compute.processes):
+        slots.put(None)
+    return slots
 
 
-@functools.cache
-def _warm_pool(compute: Compute) -> ProcessPoolExecutor:
-    return _pool(compute, compute.processes)
+def _pool(compute: Compute) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, _SPAWN, initializer=_start, initargs=(compute,))
 
 
-def _pool(compute: Compute, workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, _SPAWN, initializer=_start, initargs=(compute,))
+def _end_of(workers: Sequence[BaseProcess]) -> str:
+    """How a process ended, as far as the system tells."""
+    for worker in workers:
+        worker.join(_LAST_WORDS_S)
+    codes = [worker.exitcode for worker in workers if worker.exitcode]
+    if not codes:
+        return "it does not say why"
+    return signal.Signals(-codes[0]).name if codes[0] < 0 else f"exit status {codes[0]}"
 
 
 def _start(compute: Compute) -> None:
     """Prepare a fresh process: die with the parent, limit threads, silence telemetry."""
     threading.Thread(target=_follow_parent, daemon=True).start()
+    os.register_at_fork(after_in_child=_end_with_parent)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _hear)
     os.environ["nnUNet_n_proc_DA"] = str(compute.augmentation_workers)
     os.environ["nnUNet_def_n_proc"] = str(compute.pool_workers)
     os.environ["nnUNet_compile"] = "t" if choose_device(compute) == "cuda" else "f"
@@ -95,12 +138,45 @@ def _start(compute: Compute) -> None:
         multiprocessing.get_context = _thread_context
 
 
+_asked_to_stop, _deaf = threading.Event(), threading.Event()
+_deaf.set()
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Hear what would end this process at once, so that work can end between two steps.
+
+    Yields:
+        Whether a signal to stop (SIGTERM, Ctrl-C) has come, or the study is gone.
+    """
+    _asked_to_stop.clear()
+    _deaf.clear()
+    try:
+        yield _asked_to_stop.is_set
+    finally:
+        _deaf.set()
+
+
+def _hear(number: int, _: Any) -> None:
+    _asked_to_stop.set()
+    if _deaf.is_set():
+        os._exit(128 + number)
+
+
 def _follow_parent() -> None:
     """Leave when the study is killed, so that no orphan writes where the next run works."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
+    _asked_to_stop.set()
+    _deaf.wait(_LAST_WORDS_S)
     os._exit(1)
+
+
+def _end_with_parent() -> None:
+    """In nnU-Net's augmentation workers, which are forked: Linux ends them with their training."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _ThreadContext:
@@ -124,7 +200,14 @@ def choose_device(compute: Compute) -> str:
 
 @contextlib.contextmanager
 def logged(path: Path) -> Iterator[None]:
-    """Append what nnU-Net prints to a file; progress bars stay on the console."""
+    """Append what nnU-Net prints to a file, and why it failed if it did."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", buffering=1) as file, contextlib.redirect_stdout(file):
-        yield
+        faulthandler.enable(file)  # a crash in native code leaves its stack there
+        try:
+            yield
+        except BaseException:
+            traceback.print_exc(file=file)
+            raise
+        finally:
+            faulthandler.disable()

@@ -67,6 +67,8 @@ class Compute(_Settings):
             volumes; processes suit CT at full size.
         pool_workers: Size of such a pool.
         warm: One process serves many trainings; else each training has its own.
+        max_hours: A training stops in good order when its study (on a cluster, the job) has run for
+            so long: set it below the walltime. None for no limit.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -76,6 +78,7 @@ class Compute(_Settings):
     pool: Literal["processes", "threads"] = "processes"
     pool_workers: int = Field(4, ge=1)
     warm: bool = False
+    max_hours: float | None = Field(None, gt=0)
 
     @property
     def fingerprint(self) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import io
 import random
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from coala_kedro.anatomy import CRLM
+from coala_kedro.nnunet.checkpoints import LATEST, write_checkpoint
+from coala_kedro.nnunet.guards import LossNotFiniteError
+from coala_kedro.nnunet.records import Report
 from coala_kedro.nnunet.settings import Optimiser, Protocol
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import TRAINER_NAME
-
-Report = Callable[[int, dict[str, float]], None]
-"""Called after every epoch with its number and figures."""
+from coala_kedro.work import WorkStoppedError
 
 _KEYS = {
     "train_losses": "train_loss",
@@ -39,10 +41,18 @@ class FoldTrainer(nnUNetTrainer):
 
     split: Fold
     protocol: Protocol
+    reason_to_stop: Callable[[], str]
+    epoch_start: memoryview
 
-    def configure(self, split: Fold, protocol: Protocol) -> None:
-        """Set what nnU-Net leaves to attributes; before training."""
-        self.split, self.protocol = split, protocol
+    def configure(self, split: Fold, protocol: Protocol, reason_to_stop: Callable[[], str]) -> None:
+        """Set what nnU-Net leaves to attributes; before training.
+
+        Args:
+            split: Train and validation scans.
+            protocol: How to train.
+            reason_to_stop: Asked before every step; the training stops if it gives one.
+        """
+        self.split, self.protocol, self.reason_to_stop = split, protocol, reason_to_stop
         self.initial_lr = protocol.optimiser.initial_learning_rate
         self.weight_decay = protocol.optimiser.weight_decay
         self.num_epochs = protocol.epochs
@@ -84,12 +94,54 @@ class FoldTrainer(nnUNetTrainer):
             axes = self.inference_allowed_mirroring_axes = None
         return rotation, dummy_2d, patch_size, axes
 
+    def _build_loss(self) -> Callable[..., torch.Tensor]:
+        """nnU-Net's loss, looked at before a step is taken from it.
+
+        On a GPU gradients may be infinite (the scaler skips those steps); a loss may not.
+        """
+        loss = super()._build_loss()
+
+        def finite_loss(*args: Any) -> torch.Tensor:
+            value = loss(*args)
+            if not torch.isfinite(value):
+                raise LossNotFiniteError(f"The loss is {value.item()}")
+            return value
+
+        return finite_loss
+
     def do_split(self) -> tuple[list[str], list[str]]:
         """Our folds; nnU-Net would fall back to a random split for a fold it cannot find."""
         return self.split.train, self.split.validation
 
+    def train_step(self, batch: dict) -> dict:
+        """A step, unless there is a reason to stop."""
+        if reason := self.reason_to_stop():
+            write_checkpoint(Path(self.output_folder) / LATEST, self.epoch_start)
+            raise WorkStoppedError(
+                f"stopped in epoch {self.current_epoch} of {self.num_epochs} ({reason}). A "
+                "checkpoint of that epoch's start is written: run the same command again."
+            )
+        return self._watched(super().train_step, batch)
+
+    def validation_step(self, batch: dict) -> dict:
+        """A validation step; it meets the weights of the epoch's last step."""
+        return self._watched(super().validation_step, batch)
+
+    def _watched(self, step: Callable[[dict], dict], batch: dict) -> dict:
+        try:
+            return step(batch)
+        except LossNotFiniteError as error:
+            cases = ", ".join(sorted({str(case) for case in batch["keys"]}))
+            raise LossNotFiniteError(
+                f"{error} in epoch {self.current_epoch} on a batch of the scans {cases}: look at "
+                "these scans and their label maps."
+            ) from None
+
     def on_epoch_start(self) -> None:
-        """Seed the epoch."""
+        """Seed the epoch, and remember its start: what a training that is stopped goes on from."""
+        self.current_epoch -= 1  # nnU-Net writes the number of the epoch after
+        self.epoch_start = self._serialised()
+        self.current_epoch += 1
         self._seed(self.current_epoch)
         loader = getattr(self.dataloader_train, "data_loader", None)  # in this process, or nowhere
         for transform in _parts(getattr(loader, "transforms", None)):
@@ -100,10 +152,19 @@ class FoldTrainer(nnUNetTrainer):
         super().on_epoch_start()
 
     def save_checkpoint(self, filename: str) -> None:
-        """Write beside the place and rename: a full disk leaves the last good checkpoint."""
-        partial = f"{filename}.partial"
-        super().save_checkpoint(partial)
-        os.replace(partial, filename)
+        """Write a checkpoint whole or not at all."""
+        write_checkpoint(Path(filename), self._serialised())
+
+    def end_workers(self) -> None:
+        """End the augmentation's processes, if there are any and nnU-Net has not ended them."""
+        for loader in (self.dataloader_train, self.dataloader_val):
+            if hasattr(loader, "_finish"):
+                loader._finish()
+
+    def _serialised(self) -> memoryview:
+        buffer = io.BytesIO()
+        super().save_checkpoint(buffer)
+        return buffer.getbuffer()
 
     def _seed(self, epoch: int) -> None:
         stage = int(self.is_cascaded)
@@ -129,8 +190,8 @@ FoldTrainer.__name__ = TRAINER_NAME
 class EpochLogger:
     """A logger in nnU-Net's sense that hands on each epoch's figures when it ends."""
 
-    def __init__(self, *reports: Report) -> None:
-        self._reports = reports
+    def __init__(self, usage: Callable[[], dict[str, float]], *reports: Report) -> None:
+        self._usage, self._reports = usage, reports
         self._figures: dict[str, float] = {}
         self._started = time.monotonic()
 
@@ -141,9 +202,10 @@ class EpochLogger:
         if key in _KEYS:
             self._figures[_KEYS[key]] = float(value)
         if key == "epoch_end_timestamps":
-            self._figures["epoch_seconds"] = time.monotonic() - self._started
+            seconds = time.monotonic() - self._started
+            figures = {**self._figures, "epoch_seconds": seconds, **self._usage()}
             for report in self._reports:
-                report(step, dict(self._figures))
+                report(step, figures)
             self._figures.clear()
 
     def log_summary(self, key: str, value: Any) -> None:

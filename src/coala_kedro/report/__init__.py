@@ -1,5 +1,6 @@
-"""The study's report: frames and words to one page of HTML that needs no network."""
+"""Frames and words to documents for people: the study's page, and a card for each model."""
 
+from coala_kedro.report.card import model_card
 from coala_kedro.report.page import Section, render
 
-__all__ = ["Section", "render"]
+__all__ = ["Section", "model_card", "render"]

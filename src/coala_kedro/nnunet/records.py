@@ -1,0 +1,127 @@
+"""What a training did, attempt by attempt, in a file beside its checkpoints."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from coala_kedro.marks import read_mark, write_mark
+from coala_kedro.nnunet.model import TrainedModel
+from coala_kedro.nnunet.workspace import CONFIGURATIONS
+from coala_kedro.work import WorkStoppedError
+
+Report = Callable[[int, dict[str, float]], None]
+"""Called after every epoch with its number and figures."""
+
+_RECORD = "training.json"
+_SOFTWARE = ("coala_kedro", "nnunetv2", "torch")
+
+
+class AttemptRecord:
+    """One attempt at a training, written anew after every epoch."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self._file, self._started = folder / _RECORD, time.monotonic()
+        self._attempts = _attempts(folder)
+        self._attempt: dict[str, Any] = {
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": device,
+            "software": {name: _version(name) for name in _SOFTWARE},
+            "epochs": [],
+        }
+
+    @contextmanager
+    def __call__(self) -> Iterator[AttemptRecord]:
+        """Note how the attempt ends; one that is killed stays `running`."""
+        try:
+            self._write("running")
+            yield self
+        except BaseException as error:
+            self._write("stopped" if isinstance(error, WorkStoppedError) else "failed")
+            raise
+        self._write("finished")
+
+    def report(self, epoch: int, figures: dict[str, float]) -> None:
+        """Note an epoch's figures."""
+        self._attempt["epochs"].append({"epoch": epoch, **figures})
+        self._write("running")
+
+    def _write(self, status: str) -> None:
+        seconds = round(time.monotonic() - self._started, 1)
+        self._attempt |= {"status": status, "seconds": seconds}
+        write_mark(self._file, {"attempts": [*self._attempts, self._attempt]})
+
+
+def epochs_done(folder: Path) -> tuple[int, float]:
+    """How many epochs of a training are done, and seconds of the last; from its record."""
+    done = [epoch for attempt in _attempts(folder) for epoch in attempt["epochs"]]
+    return (done[-1]["epoch"] + 1, done[-1]["epoch_seconds"]) if done else (0, 0.0)
+
+
+def training_curves_frame(model: TrainedModel) -> pd.DataFrame:
+    """Every epoch's figures of every training, in the attempt that was kept.
+
+    Returns:
+        One row per stage, fold and epoch: `stage, fold, epoch, train_loss, validation_loss,
+        learning_rate, pseudo_dice_mean, pseudo_dice_crlm, epoch_seconds` and the use of the
+        machine.
+    """
+    rows = [
+        {"stage": stage, "fold": fold, **figures}
+        for stage, fold, attempts in _trainings(model)
+        for attempt in attempts
+        for figures in attempt["epochs"]
+    ]
+    return pd.DataFrame(rows).drop_duplicates(["stage", "fold", "epoch"], keep="last")
+
+
+def training_cost_frame(model: TrainedModel) -> pd.DataFrame:
+    """What every training cost, over all its attempts.
+
+    Returns:
+        One row per stage and fold: `stage, fold, device, epochs, epochs_trained, attempts, hours`.
+        Epochs that were trained twice count twice in `epochs_trained`; an epoch that was cut off
+        is in no figure. Hours are those of the device, the final validation included.
+    """
+    return pd.DataFrame(
+        {
+            "stage": stage,
+            "fold": fold,
+            "device": ", ".join(sorted({attempt["device"] for attempt in attempts})),
+            "epochs": len({epoch["epoch"] for a in attempts for epoch in a["epochs"]}),
+            "epochs_trained": sum(len(attempt["epochs"]) for attempt in attempts),
+            "attempts": len(attempts),
+            "hours": sum(attempt["seconds"] for attempt in attempts) / 3600,
+        }
+        for stage, fold, attempts in _trainings(model)
+    )
+
+
+def training_software(model: TrainedModel) -> dict[str, str]:
+    """Versions of what trained the model, by name; several where attempts differ."""
+    used = [attempt["software"] for _, _, attempts in _trainings(model) for attempt in attempts]
+    return {name: ", ".join(sorted({software[name] for software in used})) for name in _SOFTWARE}
+
+
+def _trainings(model: TrainedModel) -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
+    for stage in CONFIGURATIONS:
+        for fold in model.folds:
+            yield stage, fold, _attempts(model.stage_folder(stage) / f"fold_{fold}")
+
+
+def _attempts(folder: Path) -> list[dict[str, Any]]:
+    return (read_mark(folder / _RECORD) or {"attempts": []})["attempts"]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
