@@ -1,8 +1,10 @@
 """A miniature of the whole study, run once with real nnU-Net in the way a user runs it."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from omegaconf import OmegaConf
 
 from coala_kedro.datasets import MadeFolderDataset
 from coala_kedro.nnunet.settings import Compute, Inference, Protocol
+from coala_kedro.nnunet.training import train_fold
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import DATASET_NAME, model_folder_name
 
@@ -36,6 +39,12 @@ MINIATURE = {
     "protocol.checkpoint_every_epochs": 1,
     "statistics.n_resamples": 100,
 }
+
+
+@contextlib.contextmanager
+def nobody_listens(folder):
+    """A monitor that reports to nobody."""
+    yield lambda epoch, figures: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +107,20 @@ class Study:
         listed = json.loads((self.data / "05_model_input" / model / "folds.json").read_text())
         return [Fold(**fold) for fold in listed]
 
+    def train(self, folder, stage="lowres", monitor=nobody_listens, **changed):
+        """Train the teacher's first fold in a folder, in nnU-Net's own process."""
+        lowres = (self.fold_folder("teacher", "lowres", k) for k in range(5))
+        train_fold(
+            folder,
+            prepared=self.preprocessed("teacher"),
+            split=self.folds("teacher")[0],
+            fold=0,
+            stage=stage,
+            earlier=[MadeFolderDataset(path=str(path)).load() for path in lowres],
+            monitor=monitor,
+            **{"protocol": self.protocol, "compute": self.compute} | changed,
+        )
+
     def preprocessed(self, model):
         path = self.data / "05_model_input" / model / "nnunet"
         return MadeFolderDataset(path=str(path)).load()
@@ -134,6 +157,29 @@ def same_weights(checkpoint):
         return all(torch.equal(one[name], other[name]) for name in one)
 
     return compare
+
+
+@pytest.fixture
+def fold_folder_of(tmp_path, miniature):
+    """An untrained fold's folder by stage; what a cascade reads from the first stage is there."""
+    read_by_cascade = miniature.fold_folder("teacher", "lowres", 0).parent / "predicted_next_stage"
+    place = tmp_path / "teacher" / Path(*read_by_cascade.parts[-3:])
+    shutil.copytree(read_by_cascade, place)
+    return lambda stage: tmp_path.joinpath(
+        "teacher", *miniature.fold_folder("teacher", stage, 0).parts[-3:]
+    )
+
+
+@pytest.fixture(scope="session")
+def epochs_begun():
+    """The epochs of a fold as nnU-Net logged their beginnings, over all attempts."""
+
+    def read(folder):
+        logs = sorted(folder.glob("training_log_*.txt"), key=lambda path: path.stat().st_mtime)
+        texts = [log.read_text() for log in logs]
+        return [int(n) for text in texts for n in re.findall(r": Epoch (\d+)\s*$", text, re.M)]
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,7 +14,6 @@ import SimpleITK as sitk
 from mlflow import MlflowClient
 
 from coala_kedro.nnunet.process import NnunetProcessError
-from coala_kedro.nnunet.training import train_fold
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
@@ -25,12 +23,7 @@ TRAINING = "spawn_main"
 
 
 @contextlib.contextmanager
-def nobody_listens():
-    yield lambda epoch, figures: None
-
-
-@contextlib.contextmanager
-def killed_in_the_second_epoch():
+def killed_in_the_second_epoch(folder):
     """A monitor that kills the training's process between two steps; it runs in that process."""
     from coala_kedro.nnunet.trainer import FoldTrainer
 
@@ -46,41 +39,6 @@ def killed_in_the_second_epoch():
 
     with mock.patch.object(FoldTrainer, "train_step", watched_step):
         yield lambda epoch, figures: None
-
-
-def train(study, folder, monitor, stage="lowres"):
-    train_fold(
-        folder,
-        prepared=study.preprocessed("teacher"),
-        split=study.folds("teacher")[0],
-        fold=0,
-        stage=stage,
-        earlier=[],
-        protocol=study.protocol,
-        compute=study.compute,
-        monitor=monitor,
-    )
-
-
-@pytest.fixture
-def folder_of(tmp_path, miniature):
-    """An untrained fold's folder; what a cascade reads from the first stage is there."""
-    read_by_cascade = miniature.fold_folder("teacher", "lowres", 0).parent / "predicted_next_stage"
-    place = tmp_path / "teacher" / Path(*read_by_cascade.parts[-3:])
-    shutil.copytree(read_by_cascade, place)
-    return lambda stage: tmp_path.joinpath(
-        "teacher", *miniature.fold_folder("teacher", stage, 0).parts[-3:]
-    )
-
-
-@pytest.fixture
-def fold_folder(folder_of):
-    return folder_of("lowres")
-
-
-def epochs_begun(folder):
-    logs = sorted(folder.glob("training_log_*.txt"), key=lambda path: path.stat().st_mtime)
-    return [int(n) for log in logs for n in re.findall(r": Epoch (\d+)\s*$", log.read_text(), re.M)]
 
 
 def losses(folder):
@@ -101,9 +59,10 @@ def same_validation(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
 
 
-def test_a_fold_trained_twice_is_the_same(miniature, fold_folder, same_weights):
+def test_a_fold_trained_twice_is_the_same(miniature, fold_folder_of, same_weights):
+    fold_folder = fold_folder_of("lowres")
     first = miniature.fold_folder("teacher", "lowres", 0)
-    train(miniature, fold_folder, nobody_listens)
+    miniature.train(fold_folder)
     assert losses(fold_folder) == losses(first)
     assert same_weights(fold_folder, first)
     assert not same_weights(fold_folder, miniature.fold_folder("teacher", "lowres", 1))
@@ -111,15 +70,15 @@ def test_a_fold_trained_twice_is_the_same(miniature, fold_folder, same_weights):
 
 @pytest.mark.parametrize("stage", ["lowres", "cascade"])
 def test_a_training_killed_in_an_epoch_ends_like_one_that_was_not(
-    miniature, folder_of, same_weights, stage
+    miniature, fold_folder_of, same_weights, epochs_begun, stage
 ):
-    fold_folder, never_killed = folder_of(stage), miniature.fold_folder("teacher", stage, 0)
+    fold_folder, never_killed = fold_folder_of(stage), miniature.fold_folder("teacher", stage, 0)
     assert epochs_begun(never_killed) == EPOCHS
     with pytest.raises(NnunetProcessError, match="run the same command again"):
-        train(miniature, fold_folder, killed_in_the_second_epoch, stage)
+        miniature.train(fold_folder, stage, killed_in_the_second_epoch)
     assert epochs_begun(fold_folder) == [0, 1]
     assert not (fold_folder / "checkpoint_final.pth").exists()
-    train(miniature, fold_folder, nobody_listens, stage)
+    miniature.train(fold_folder, stage)
     assert epochs_begun(fold_folder) == [0, 1, 1, 2]
     assert same_weights(fold_folder, never_killed)
     assert same_validation(fold_folder, never_killed)
@@ -164,7 +123,9 @@ def nodes(*folds):
     return "--nodes", ",".join(f"teacher.fold_{k}.train_lowres" for k in folds)
 
 
-def test_a_killed_study_leaves_no_process_and_goes_on(untrained, miniature, same_weights, tmp_path):
+def test_a_killed_study_leaves_no_process_and_goes_on(
+    untrained, miniature, same_weights, epochs_begun, tmp_path
+):
     folders = {k: untrained.fold_folder("teacher", "lowres", k) for k in (0, 1)}
     study = untrained.start(*nodes(*folders), log=tmp_path / "killed.log")
 
@@ -194,7 +155,7 @@ def test_a_killed_study_leaves_no_process_and_goes_on(untrained, miniature, same
 
 
 def test_a_study_whose_training_is_killed_says_so_and_goes_on(
-    untrained, miniature, same_weights, tmp_path
+    untrained, miniature, same_weights, epochs_begun, tmp_path
 ):
     folder, log = untrained.fold_folder("teacher", "lowres", 2), tmp_path / "killed.log"
     study = untrained.start(*nodes(2), log=log)
@@ -204,19 +165,28 @@ def test_a_study_whose_training_is_killed_says_so_and_goes_on(
     assert study.wait(LIMIT_S) != 0
     assert re.search(r"was killed or ran out of memory.*run the same command", log.read_text())
     assert not (folder / ".complete.json").exists()
-    assert {run.info.status for run in last_runs(untrained)} == {"FAILED"}
+    before = runs(untrained)
+    assert [run.info.status for run in before[0]][-1] == "FAILED"
+    (failed,) = [run for run in before[1] if run.info.status == "FAILED"]
 
     again = untrained.run(*nodes(2), log=tmp_path / "again.log")
     assert again.count(" made in ") == 1
     assert same_weights(folder, miniature.fold_folder("teacher", "lowres", 2))
-    assert {run.info.status for run in last_runs(untrained)} == {"FINISHED"}
+    # One run a training, below the last `kedro run`, with curves that go on.
+    studies, trainings = runs(untrained)
+    assert len(trainings) == len(before[1])
+    (training,) = [run for run in trainings if run.info.run_id == failed.info.run_id]
+    assert [training.info.status, studies[-1].info.status] == ["FINISHED", "FINISHED"]
+    assert training.data.tags["mlflow.parentRunId"] == studies[-1].info.run_id
+    assert training.data.tags["study"] == studies[-1].data.tags["study"] == "demo"
+    history = MlflowClient(untrained.tracking).get_metric_history(failed.info.run_id, "train_loss")
+    assert [metric.step for metric in history] == EPOCHS
 
 
-def last_runs(study):
-    """The last `kedro run` in MLflow, and its one training."""
+def runs(study):
+    """Every `kedro run` in MLflow by age, and every training."""
     client = MlflowClient(study.tracking)
     experiment = client.get_experiment_by_name("coala_kedro").experiment_id
-    newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"])[:2]
-    child, parent = newest
-    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    return newest
+    found = client.search_runs([experiment], order_by=["attributes.start_time"])
+    trainings = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    return [run for run in found if run not in trainings], trainings

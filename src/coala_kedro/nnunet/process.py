@@ -119,9 +119,12 @@ def _end_of(workers: Sequence[BaseProcess]) -> str:
 
 
 def _start(compute: Compute) -> None:
-    """Prepare a fresh process: die with the parent, limit threads, silence telemetry."""
+    """Prepare a fresh process: die with the parent, hear signals, limit threads."""
     threading.Thread(target=_follow_parent, daemon=True).start()
-    os.register_at_fork(after_in_child=_end_with_parent)
+    if sys.platform == "linux":
+        # As when nnU-Net runs by itself; a process that was spawned would spawn its own.
+        multiprocessing.set_start_method("fork", force=True)
+        os.register_at_fork(after_in_child=_end_with_parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _hear)
     os.environ["nnUNet_n_proc_DA"] = str(compute.augmentation_workers)
@@ -174,9 +177,8 @@ def _follow_parent() -> None:
 
 
 def _end_with_parent() -> None:
-    """In nnU-Net's augmentation workers, which are forked: Linux ends them with their training."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """In nnU-Net's augmentation workers: Linux ends them with their training."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _ThreadContext:

@@ -222,9 +222,11 @@ def _trained(job: Job, *reports: Report) -> FoldTrainer:
 
     with stoppable() as asked_to_stop:
         trainer = _trainer(job, lambda: _reason_to_stop(job, asked_to_stop))
-        if load_newest(job.folder, trainer.load_checkpoint) == FINAL:
+        loaded = load_newest(job.folder, trainer.load_checkpoint)
+        if loaded == FINAL:
             return trainer
-        trainer.initialize()
+        if not loaded:
+            trainer.initialize()
         _check_machine(job, trainer)
         with Usage(trainer.device).watched() as usage:
             trainer.logger.loggers.append(EpochLogger(usage.take, *reports))
