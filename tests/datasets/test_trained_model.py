@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from kedro.io import DataCatalog, DatasetError
@@ -79,6 +80,76 @@ def test_a_model_of_other_labels_is_refused(dataset, folder):
     with pytest.raises(
         DatasetError, match=r"has the labels \{'background': 0, 'x': 1\}; a label map"
     ):
+        dataset.load()
+
+
+def relabel(folder, labels):
+    for stage in (LOWRES, CASCADE):
+        (folder / stage / "dataset.json").write_text(json.dumps({"labels": labels}))
+
+
+def test_labels_of_our_names_are_translated_by_name(dataset, folder):
+    same = dataset.load()
+    assert dict(same.labels) == {k: k for k in range(1, 14)}
+    permuted = {name: (id_ * 5) % 14 for name, id_ in LABELS.items()}
+    relabel(folder, permuted)
+    model = dataset.load()
+    assert dict(model.labels) == {permuted[name]: LABELS[name] for name in LABELS if LABELS[name]}
+    assert model.fingerprint != same.fingerprint
+
+
+FOREIGN = {"background": 0, "tumour": 1, "hepar": 2, "lung": 3, "spleen": 4}
+MEANT = {1: "crlm", "hepar": "liver", "lung": "background", 4: "spleen"}
+
+
+def test_labels_of_other_names_mean_what_the_entry_says(folder):
+    relabel(folder, FOREIGN)
+    model = TrainedModelDataset(path=str(folder), labels=MEANT).load()
+    assert model.labels == ((1, 13), (2, LABELS["liver"]), (3, 0), (4, LABELS["spleen"]))
+    other = TrainedModelDataset(path=str(folder), labels=MEANT | {"lung": "colon"}).load()
+    assert other.fingerprint != model.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"lung": None}, r"Say what \['lung'\] are.*\{13: crlm\}"),
+        ({"lung": "lungs"}, r"Say what \['lung'\] are"),
+        ({4: "colon"}, "says that spleen is colon"),
+        ({1: "colon"}, "One of its labels must be crlm"),
+        ({"lung": "crlm"}, "One of its labels must be crlm"),
+    ],
+)
+def test_labels_without_a_clear_meaning_are_refused(folder, change, complaint):
+    relabel(folder, FOREIGN)
+    labels = {name: ours for name, ours in (MEANT | change).items() if ours}
+    with pytest.raises(DatasetError, match=complaint):
+        TrainedModelDataset(path=str(folder), labels=labels).load()
+
+
+def test_stages_of_different_labels_are_no_cascade(dataset, folder):
+    swapped = LABELS | {"liver": LABELS["colon"], "colon": LABELS["liver"]}
+    (folder / LOWRES / "dataset.json").write_text(json.dumps({"labels": swapped}))
+    with pytest.raises(DatasetError, match="have different labels"):
+        dataset.load()
+
+
+def test_a_model_of_regions_is_refused(dataset, folder):
+    relabel(folder, {"background": 0, "liver": [1, 2], "crlm": 2})
+    with pytest.raises(DatasetError, match="regions"):
+        dataset.load()
+
+
+def test_a_model_of_another_trainer_and_of_one_fold_is_opened(dataset, folder):
+    for stage in (LOWRES, CASCADE):
+        shutil.rmtree(folder / stage / "fold_0")
+        (folder / stage / "fold_1").rename(folder / stage / "fold_all")
+        (folder / stage).rename(folder / stage.replace("nnUNetPlans", "nnUNetResEncUNetLPlans"))
+    model = dataset.load()
+    assert model.folds == ("all",)
+    assert "ResEnc" in model.stage_folder("lowres").name
+    shutil.copytree(model.stage_folder("lowres"), folder / LOWRES)
+    with pytest.raises(DatasetError, match=r"needs one folder such as nnUNet.*and has \['nnUNet"):
         dataset.load()
 
 

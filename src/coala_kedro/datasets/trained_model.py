@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +15,51 @@ from coala_kedro.nnunet.model import ModelError, TrainedModel, open_model
 class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
     """Loads a cascade from a stock nnU-Net folder: ours, or one trained elsewhere.
 
-    The folder holds `nnUNetTrainer__nnUNetPlans__3d_lowres` and
-    `nnUNetTrainer__nnUNetPlans__3d_cascade_fullres`. Saving writes `model.json` beside them, the
-    fingerprint of what trained the model; a folder without it is told from another by its files.
+    The folder holds one `…__3d_lowres` and one `…__3d_cascade_fullres`, with any number of folds.
+    Saving writes `model.json` beside them, the fingerprint of what trained the model; a folder
+    without it is told from another by its files. Label ids of a model with our structures' names
+    are translated by name; of any other, as `labels` says.
 
     Examples:
         ```yaml
-        teacher.model:  # a model somebody else trained, with the label map of `anatomy.py`
+        teacher.model:  # a model that somebody else trained
           type: coala_kedro.datasets.TrainedModelDataset
           path: /models/COALA
+          labels: {1: duodenum, 2: background, 13: crlm}  # what its ids, or names, are here
         ```
 
         >>> TrainedModelDataset(path="data/06_models/teacher/Dataset001_CRLM").load().folds
         (0, 1, 2, 3, 4)
     """
 
-    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        path: str,
+        labels: Mapping[str | int, str] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
         """Create the dataset.
 
         Args:
             path: Local folder with the two stages.
+            labels: Our structure (`anatomy.py`), or `background`, for each label id or name of the
+                model.
             metadata: Anything kedro-viz or another plugin reads; ignored here.
         """
         self._path = Path(path)
+        self._labels = labels
         self.metadata = metadata
 
     def load(self) -> TrainedModel:
         """Open the model.
 
         Raises:
-            DatasetError: A stage, fold or file is missing, or its labels are not the study's.
+            DatasetError: A stage, fold or file is missing, or it is not known what its labels mean.
         """
         card = read_mark(self._card)
         try:
-            return open_model(self._path, card["fingerprint"] if card else None)
+            return open_model(self._path, card["fingerprint"] if card else None, self._labels)
         except ModelError as error:
             raise DatasetError(str(error)) from None
 
@@ -69,7 +81,7 @@ class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
         return self._path / "model.json"
 
     def _exists(self) -> bool:
-        return self._card.is_file()
+        return self._card.is_file() or (self._labels is not None and self._path.is_dir())
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}

@@ -50,9 +50,11 @@ def _predict(
     properties = {"spacing": [float(mm) for mm in image.GetSpacing()[::-1]]}
     with redirect_stdout(StringIO()):
         lowres = _predictor(model, model.stage_folder("lowres"), inference, compute)
-        first, _ = _segment(lowres, voxels, properties, earlier=None)
+        crlm = {ours: theirs for theirs, ours in model.labels}[CRLM]
+        first, _ = _segment(lowres, crlm, voxels, properties, earlier=None)
         cascade = _predictor(model, model.stage_folder("cascade"), inference, compute)
-        label_map, votes = _segment(cascade, voxels, properties, earlier=first)
+        label_map, votes = _segment(cascade, crlm, voxels, properties, earlier=first)
+    label_map = _translated(label_map, model.labels)
     return {LABEL_MAP: image_like(label_map, image), FOLD_VOTES: image_like(votes, image)}
 
 
@@ -74,10 +76,25 @@ def _predictor(
     return predictor
 
 
+def _translated(label_map: np.ndarray, labels: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """A model's label map in our ids."""
+    ours = np.zeros(max(theirs for theirs, _ in labels) + 1, np.uint8)
+    for theirs, our in labels:
+        ours[theirs] = our
+    return ours[label_map]
+
+
 def _segment(
-    predictor: nnUNetPredictor, voxels: np.ndarray, properties: dict, earlier: np.ndarray | None
+    predictor: nnUNetPredictor,
+    crlm: int,
+    voxels: np.ndarray,
+    properties: dict,
+    earlier: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Label map and fold votes on the scan's grid (zyx), in the steps of stock nnU-Net."""
+    """Label map and fold votes on the scan's grid (zyx), in the steps of stock nnU-Net.
+
+    Labels are the model's; `crlm` is its id of CRLM.
+    """
     from nnunetv2.inference.export_prediction import (
         convert_predicted_logits_to_segmentation_with_correct_shape as to_label_map,
     )
@@ -98,12 +115,12 @@ def _segment(
     if earlier is not None:
         one_hot = convert_labelmap_to_one_hot(segmentation[0], labels.foreground_labels, data.dtype)
         data = np.vstack((data, one_hot))
-    logits, votes = _ensemble(predictor, data)
+    logits, votes = _ensemble(predictor, crlm, data)
     label_map = to_label_map(logits, plans, configuration, labels, properties)
     return label_map, _votes_on_scan(votes, predictor, properties)
 
 
-def _ensemble(predictor: nnUNetPredictor, data: np.ndarray) -> tuple[Any, np.ndarray]:
+def _ensemble(predictor: nnUNetPredictor, crlm: int, data: np.ndarray) -> tuple[Any, np.ndarray]:
     """Mean logits of the folds as nnU-Net averages them, and each voxel's votes for CRLM."""
     import torch
 
@@ -114,7 +131,7 @@ def _ensemble(predictor: nnUNetPredictor, data: np.ndarray) -> tuple[Any, np.nda
         for weights in predictor.list_of_parameters:
             network.load_state_dict(weights)
             logits = predictor.predict_sliding_window_return_logits(tensor).to("cpu")
-            votes += logits.argmax(0) == CRLM
+            votes += logits.argmax(0) == crlm
             total = logits if total is None else total.add_(logits)
         assert total is not None, "a model has at least one fold"
         if len(predictor.list_of_parameters) > 1:

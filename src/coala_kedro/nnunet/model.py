@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from coala_kedro.anatomy import LABELS, STRUCTURES
+from coala_kedro.anatomy import CRLM, LABELS, STRUCTURES
+from coala_kedro.fingerprint import fingerprint
 from coala_kedro.nnunet.checkpoints import FINAL
 from coala_kedro.nnunet.workspace import CONFIGURATIONS, Stage, model_folder_name
+
+_NOTHING = "background"
+(_LESIONS,) = (structure.name for structure in STRUCTURES if structure.id == CRLM)
 
 
 class ModelError(ValueError):
@@ -24,64 +29,118 @@ class TrainedModel:
 
     Attributes:
         path: Folder that holds the two stock model folders.
-        folds: Folds in the ensemble.
+        folds: Folds in the ensemble; `all` is nnU-Net's fold without validation.
         fingerprint: Of what trained it, or of its files.
+        labels: Ids of its label map and of ours, pair by pair.
     """
 
     path: Path
-    folds: tuple[int, ...]
+    folds: tuple[int | str, ...]
     fingerprint: str
+    labels: tuple[tuple[int, int], ...] = tuple((s.id, s.id) for s in STRUCTURES)
 
     def stage_folder(self, stage: Stage) -> Path:
         """The stock model folder of a stage, as `nnUNetv2_predict_from_modelfolder` takes it."""
-        return self.path / model_folder_name(stage)
+        return _stage_folder(self.path, stage)
 
 
-def open_model(path: Path, mark: str | None = None) -> TrainedModel:
-    """Open a model folder, ours or any stock cascade with our labels (COALA's, for one).
+def open_model(
+    path: Path, mark: str | None = None, labels: Mapping[str | int, str] | None = None
+) -> TrainedModel:
+    """Open a model folder, ours or any stock cascade (COALA's, for one).
 
     Args:
-        path: Folder with `nnUNetTrainer__nnUNetPlans__3d_lowres` and `…__3d_cascade_fullres`.
+        path: Folder with one `…__3d_lowres` and one `…__3d_cascade_fullres`, as of nnU-Net.
         mark: Fingerprint of what trained it; without one its plans and checkpoints are read to
             tell it from another.
+        labels: Our structure for each of its label ids or names, or `background`. Not needed where
+            its names are ours, whatever their ids.
 
     Raises:
-        ModelError: A stage, fold or file is missing, or the labels are not the label map's.
+        ModelError: A stage, fold or file is missing, or it is not known what its labels mean.
     """
-    folds = {stage: _folds(path / model_folder_name(stage)) for stage in CONFIGURATIONS}
+    path = path.resolve()
+    folds = {stage: _folds(_stage_folder(path, stage)) for stage in CONFIGURATIONS}
     if folds["lowres"] != folds["cascade"]:
         raise ModelError(
             f"The model {path} has folds {folds['lowres']} of lowres and {folds['cascade']} of "
             "cascade: finish the training of those that are missing."
         )
-    for stage in CONFIGURATIONS:
-        _check_labels(path / model_folder_name(stage) / "dataset.json")
-    path = path.resolve()
-    return TrainedModel(path, folds["lowres"], mark or _digest(path))
+    lowres, cascade = (
+        translation(_stage_folder(path, stage) / "dataset.json", labels) for stage in CONFIGURATIONS
+    )
+    if lowres != cascade:
+        raise ModelError(f"The stages of {path} have different labels: they are no cascade.")
+    mark = mark or _digest(path)
+    return TrainedModel(
+        path, folds["lowres"], fingerprint([mark, lowres]) if labels else mark, lowres
+    )
 
 
-def _folds(folder: Path) -> tuple[int, ...]:
-    found = sorted(int(file.parent.name[5:]) for file in folder.glob(f"fold_[0-9]*/{FINAL}"))
+def _stage_folder(path: Path, stage: Stage) -> Path:
+    found = sorted(path.glob(f"*__{CONFIGURATIONS[stage]}"))
+    if len(found) != 1:
+        raise ModelError(
+            f"There is no trained model in {path}: it needs one folder such as "
+            f"{model_folder_name(stage)}, and has {[folder.name for folder in found]}."
+        )
+    return found[0]
+
+
+def _folds(folder: Path) -> tuple[int | str, ...]:
+    names = sorted(file.parent.name[5:] for file in folder.glob(f"fold_*/{FINAL}"))
     described = all((folder / name).is_file() for name in ("plans.json", "dataset.json"))
-    if not found or not described:
+    if not names or not described:
         raise ModelError(
             f"There is no trained model in {folder}: it needs plans.json, dataset.json and "
             f"fold_0/{FINAL} … as nnU-Net leaves them."
         )
-    return tuple(found)
+    numbers = sorted(int(name) for name in names if name != "all")
+    return tuple(numbers) or ("all",)
 
 
-def _check_labels(file: Path) -> None:
-    labels = {name: int(value) for name, value in json.loads(file.read_text())["labels"].items()}
-    if sorted(labels.values()) != sorted(LABELS.values()):
-        raise ModelError(f"{file} has the labels {labels}; a label map of this study has {LABELS}.")
+def translation(
+    file: Path, labels: Mapping[str | int, str] | None = None
+) -> tuple[tuple[int, int], ...]:
+    """What each id of a model's label map is in ours.
+
+    Args:
+        file: nnU-Net's `dataset.json`.
+        labels: See `open_model`.
+
+    Returns:
+        Pairs of ids, by the model's.
+
+    Raises:
+        ModelError: A label has no meaning, two at once, or none of them is CRLM.
+    """
+    theirs = json.loads(file.read_text())["labels"]
+    known = f"{file} has the labels {theirs}; a label map of this study has {LABELS}"
+    if any(isinstance(value, list) for value in theirs.values()):
+        raise ModelError(f"{known}: a model of regions, which overlap, cannot be used.")
+    ids = {name: int(value) for name, value in theirs.items() if int(value) != 0}
+    meant: dict[str, str | None] = {name: name for name in ids}
+    if labels is not None:
+        meant = {name: labels.get(name, labels.get(ids[name])) for name in ids}
+    if unknown := [name for name, ours in meant.items() if ours not in LABELS]:
+        raise ModelError(
+            f"{known}. Say what {unknown} are: give the entry `labels`, such as {{13: crlm}}, "
+            "with a structure of this study, or background, for each."
+        )
+    for name, ours in meant.items():
+        if name in LABELS and ours not in (name, _NOTHING):
+            raise ModelError(f"{known}. The entry says that {name} is {ours}: correct it.")
+    if [*meant.values()].count(_LESIONS) != 1:
+        raise ModelError(f"{known}. One of its labels must be {_LESIONS}.")
+    return tuple(sorted((ids[name], LABELS[str(ours)]) for name, ours in meant.items()))
 
 
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     for stage in CONFIGURATIONS:
-        folder = path / model_folder_name(stage)
-        for file in [folder / "plans.json", *sorted(folder.glob(f"fold_*/{FINAL}"))]:
+        folder = _stage_folder(path, stage)
+        described = [folder / "plans.json", folder / "dataset.json"]
+        for file in [*described, *sorted(folder.glob(f"fold_*/{FINAL}"))]:
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()[:16]

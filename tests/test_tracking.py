@@ -1,0 +1,121 @@
+"""MLflow as many attempts at a training leave it."""
+
+import contextlib
+
+import mlflow
+import psutil
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from mlflow import MlflowClient
+
+from coala_kedro import tracking
+from coala_kedro.tracking import TrackingHooks, TrainingMonitor
+from coala_kedro.work import WorkStoppedError
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """A server's client; its database takes seconds to make."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    yield MlflowClient(uri)
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def started(client):
+    """What a `kedro run` starts with: its run, open; yields how to start one."""
+
+    def start(study="hospital_a"):
+        mlflow.end_run()
+        run = mlflow.start_run()
+        hooks = TrackingHooks()
+        hooks.before_pipeline_run(DataCatalog({"params:study": MemoryDataset(study)}))
+        return run.info.run_id, tracking.monitor(
+            "teacher", "lowres", 2, {"epochs": 3, "a": {"b": 1}}
+        )
+
+    yield start
+    mlflow.end_run()
+
+
+def attempt(monitor, folder, epochs, error=None):
+    """One attempt at a training; the run it reported to."""
+    folder.mkdir(exist_ok=True)
+    with contextlib.suppress(WorkStoppedError, RuntimeError), monitor(folder) as report:
+        for epoch in epochs:
+            report(epoch, {"train_loss": -0.1 * epoch, "gpu_percent": float("nan")})
+        if error:
+            raise error
+    return tracking.read_mark(folder / "mlflow_run.json")["run_id"]
+
+
+def test_a_training_has_one_run_over_all_its_attempts(client, started, tmp_path):
+    _, monitor = started()
+    first = attempt(monitor, tmp_path, [0, 1], WorkStoppedError("walltime"))
+    assert client.get_run(first).info.status == "KILLED"
+    assert attempt(monitor, tmp_path, [2], RuntimeError("out of memory")) == first
+    assert client.get_run(first).info.status == "FAILED"
+    later, monitor = started()
+    assert attempt(monitor, tmp_path, [2, 3]) == first
+    run = client.get_run(first)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.parentRunId"] == later
+    assert run.data.tags["study"] == "hospital_a"
+    assert run.data.params == {
+        "model": "teacher",
+        "stage": "lowres",
+        "fold": "2",
+        "epochs": "3",
+        "a.b": "1",
+    }
+    history = client.get_metric_history(first, "train_loss")
+    assert [metric.step for metric in history] == [0, 1, 2, 3]
+    assert "gpu_percent" not in run.data.metrics
+
+
+def test_another_training_has_another_run(client, started, tmp_path):
+    _, monitor = started()
+    runs = {attempt(monitor, tmp_path / name, [0]) for name in ("fold_0", "fold_1")}
+    assert len(runs) == 2
+
+
+def test_a_run_that_the_server_does_not_know_is_made_anew(client, started, tmp_path):
+    _, monitor = started()
+    tracking.write_mark(tmp_path / "mlflow_run.json", {"run_id": "0" * 32})
+    assert client.get_run(attempt(monitor, tmp_path, [0])).info.status == "FINISHED"
+
+
+def test_without_a_run_nobody_is_told(tmp_path):
+    monitor = TrainingMonitor("", "", "teacher fold_0 lowres", ())
+    with monitor(tmp_path) as report:
+        report(0, {"train_loss": 1.0})
+    assert not [*tmp_path.iterdir()]
+
+
+def test_runs_whose_process_was_killed_are_marked_at_the_next_start(client, started, monkeypatch):
+    parent, _ = started("hospital_a")
+    experiment = client.get_run(parent).info.experiment_id
+    me = tracking._this_process()
+    host, pid, _ = me.split(" ")
+    processes = {
+        "ours": me,
+        "gone": f"{host} {max(psutil.pids()) + 10_000} 1000",
+        "its number was given to another": f"{host} {pid} 1000",
+        "elsewhere": f"another-host {pid} 1000",
+    }
+    runs = {
+        name: client.create_run(experiment, tags={"process": process}).info.run_id
+        for name, process in processes.items()
+    }
+    runs["of another tool"] = client.create_run(experiment).info.run_id
+    started("hospital_b")
+    status = {name: client.get_run(run).info.status for name, run in runs.items()}
+    assert {name for name, value in status.items() if value == "KILLED"} == {
+        "gone",
+        "its number was given to another",
+    }
+    assert {*status.values()} == {"KILLED", "RUNNING"}
+    for run in runs.values():
+        client.set_terminated(run)
