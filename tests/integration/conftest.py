@@ -60,18 +60,27 @@ class Study:
     def tracking(self):
         return f"sqlite:///{self.project / 'mlflow.db'}"
 
-    def start(self, *arguments, log):
-        """`kedro run` with the miniature's parameters, in a process of its own."""
+    def arguments(self, *arguments):
+        """Of `kedro`, for a run with the miniature's parameters."""
         parameters = MINIATURE | {"data": self.data, "raw": self.data / "01_raw"}
         listed = ",".join(f"{name}={value}" for name, value in parameters.items())
         threads = ["--runner", "ThreadRunner", "--runner-params", "max_workers=2"]
-        command = [sys.executable, "-m", "kedro", "run", "--env", self.env, *threads, *arguments]
+        return ["run", "--env", self.env, *threads, *arguments, "--params", listed]
+
+    @property
+    def environment(self):
+        return os.environ | {
+            "MLFLOW_TRACKING_URI": self.tracking,
+            "KEDRO_DISABLE_TELEMETRY": "true",
+        }
+
+    def start(self, *arguments, log):
+        """`kedro run` with the miniature's parameters, in a process of its own."""
         with log.open("w") as file:
             return subprocess.Popen(
-                [*command, "--params", listed],
+                [sys.executable, "-m", "kedro", *self.arguments(*arguments)],
                 cwd=self.project,
-                env=os.environ
-                | {"MLFLOW_TRACKING_URI": self.tracking, "KEDRO_DISABLE_TELEMETRY": "true"},
+                env=self.environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
