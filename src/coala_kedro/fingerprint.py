@@ -47,9 +47,15 @@ def file_fingerprint(path: str | os.PathLike[str]) -> str:
     """Fingerprint of a file's content; of a `.gz` file read from its last eight bytes.
 
     A gzip member ends with the CRC-32 and the length of what it holds (RFC 1952), so a cohort of
-    80 GB is fingerprinted without reading it.
+    80 GB is fingerprinted without reading it. A process reads a file again only if it changed.
     """
-    path = Path(path)
+    found = Path(path).stat()
+    return _content_fingerprint(str(path), found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@functools.cache
+def _content_fingerprint(name: str, *version: int) -> str:
+    path = Path(name)
     with path.open("rb") as file:
         if path.suffix != ".gz":
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -12,6 +12,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from coala_kedro.nnunet.process import stop_all
+from coala_kedro.rehearsal import rehearse, tell
 from coala_kedro.work import WorkStoppedError
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,13 @@ def _stop(number: int, _: Any) -> None:
 
 
 class ResultHooks:
-    """Shows the study's table when a run has made it."""
+    """Says what a run will train, and shows the study's table when a run has made it."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Log which trainings stand and which will be made again, and why."""
+        for line in tell(rehearse(pipeline, catalog)):
+            logger.info(line)
 
     @hook_impl
     def after_pipeline_run(

@@ -60,11 +60,11 @@ class Study:
     def tracking(self):
         return f"sqlite:///{self.project / 'mlflow.db'}"
 
-    def arguments(self, *arguments):
+    def arguments(self, *arguments, workers=2):
         """Of `kedro`, for a run with the miniature's parameters."""
         parameters = MINIATURE | {"data": self.data, "raw": self.data / "01_raw"}
         listed = ",".join(f"{name}={value}" for name, value in parameters.items())
-        threads = ["--runner", "ThreadRunner", "--runner-params", "max_workers=2"]
+        threads = ["--runner", "ThreadRunner", "--runner-params", f"max_workers={workers}"]
         return ["run", "--env", self.env, *threads, *arguments, "--params", listed]
 
     @property

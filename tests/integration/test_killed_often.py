@@ -36,7 +36,7 @@ def study(miniature, tmp_path):
 def zygote(study, tmp_path):
     pipelines = ("--pipelines", "teacher,pseudolabel,student,evaluation")
     process = subprocess.Popen(
-        [sys.executable, ZYGOTE, tmp_path / "run.log", *study.arguments(*pipelines)],
+        [sys.executable, ZYGOTE, tmp_path / "run.log", *study.arguments(*pipelines, workers=1)],
         cwd=study.project,
         env=study.environment,
         stdin=subprocess.PIPE,
@@ -69,7 +69,7 @@ def test_twenty_kills_change_nothing(study, miniature, zygote, epochs_begun, tmp
         while (begun := sum(len({*epochs_begun(folder)}) for folder in folders)) < moment:
             assert run.status() != psutil.STATUS_ZOMBIE, (tmp_path / "run.log").read_text()
             assert time.monotonic() - since < LIMIT_S, f"{begun} of {plan} epochs, and no more"
-            time.sleep(0.02)
+            time.sleep(0.1)
         time.sleep(random_.uniform(0, 1.5))
         # Either the whole tree at once, or the study alone: its trainings must notice.
         doomed = [run, *(run.children(recursive=True) if random_.random() < 0.5 else [])]
@@ -92,5 +92,4 @@ def test_twenty_kills_change_nothing(study, miniature, zygote, epochs_begun, tmp
     interval = miniature.protocol.checkpoint_every_epochs
     assert plan <= costs["epochs_trained"].sum() < plan + N_KILLS * interval
     assert costs["attempts"].sum() > len(TRAININGS), "no kill hit a training"
-    # Two train at a time, so a kill cuts off two epochs at most.
-    assert sum(len(epochs_begun(folder)) for folder in folders) <= plan + 2 * N_KILLS * interval
+    assert sum(len(epochs_begun(folder)) for folder in folders) <= plan + N_KILLS * interval

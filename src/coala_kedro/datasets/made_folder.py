@@ -98,6 +98,19 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         write_mark(self._complete_mark, {"fingerprint": asked, "seconds": seconds})
         logger.info("%s made in %.0f s.", self._title, seconds)
 
+    def foresee(self, data: Callable[[Path], Any]) -> tuple[MadeFolder, list[str] | None]:
+        """The folder after `save(data)`, and why it would be made: None if it stands.
+
+        Reasons are the names of what changed, none where it is only to be begun or finished.
+        """
+        made = MadeFolder(self._path.resolve(), fingerprint(data))
+        complete, begun = read_mark(self._complete_mark), read_mark(self._begun_mark) or {}
+        if complete and complete["fingerprint"] == made.fingerprint:
+            return made, None
+        if not begun or begun["fingerprint"] == made.fingerprint:
+            return made, []
+        return made, changes(begun.get("recipe"), describe(data))
+
     def _set_aside(self, recipe: Any, now: Any) -> None:
         shelf = self._path.parent / _SUPERSEDED
         shelf.mkdir(exist_ok=True)

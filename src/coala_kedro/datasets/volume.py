@@ -38,6 +38,15 @@ class LazyVolume:
         return file_fingerprint(self.path)
 
 
+class VolumeToBe(LazyVolume):
+    """A volume that will be made again: as yet there is at most what was there before."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Like that of no file."""
+        return "will be made again"
+
+
 class VolumeDataset(AbstractDataset[sitk.Image, sitk.Image]):
     """Loads and saves one volume as a `SimpleITK.Image` (NIfTI, NRRD, MetaImage by suffix).
 

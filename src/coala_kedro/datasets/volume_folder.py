@@ -13,7 +13,13 @@ from kedro.io import DatasetError
 from kedro_datasets.partitions import PartitionedDataset
 from tqdm import tqdm
 
-from coala_kedro.datasets.volume import LazyVolume, VolumeDataset, link_file, write_volume
+from coala_kedro.datasets.volume import (
+    LazyVolume,
+    VolumeDataset,
+    VolumeToBe,
+    link_file,
+    write_volume,
+)
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.sources import SourceVolume
@@ -137,6 +143,20 @@ class VolumeFolderDataset(PartitionedDataset):
         volumes = sorted(key for mark in marks.values() for key in mark["volumes"])
         write_mark(self._complete_mark, {"volumes": volumes})
         logger.info("%s: %d made, %d stood.", self._title, len(todo), len(data) - len(todo))
+
+    def foresee(self, data: Mapping[str, Volumes | Recipe]) -> tuple[dict[str, Any], list[str]]:
+        """What the folder would hold after `save(data)`, and the scans that would be made again."""
+        again = [
+            s for s, value in data.items() if not self._stands(s, self._fingerprint_of(s, value))
+        ]
+        held = {}
+        for scan in data:
+            for key in (self._mark(scan) or {"volumes": [scan]})["volumes"]:
+                path = self._file(key).absolute()
+                made = self._read(path)
+                lazy = scan in again and isinstance(made, LazyVolume)
+                held[key] = VolumeToBe(str(path)) if lazy else made
+        return held, again
 
     def _make(self, scan: str, value: Volumes | Recipe, mark: str | None) -> None:
         try:

@@ -44,6 +44,7 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="pseudo_label_review",
                 name="review_pseudo_labels",
+                tags="reads_volumes",
             ),
         ],
         namespace="pseudolabel",
