@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.fingerprint import file_fingerprint, fingerprint
+from coala_kedro.fingerprint import changes, describe, file_fingerprint, fingerprint
 
 
 class Settings(BaseModel):
@@ -179,3 +179,29 @@ def test_is_the_same_in_another_process():
     )
     here = fingerprint(functools.partial(train, Settings(), Grid(), sets={"a": 1, "b": [2]}))
     assert there.stdout == f"{here}\n"
+
+
+def make(**settings):
+    """A recipe's function."""
+
+
+def test_changes_are_named():
+    before = functools.partial(make, a=Settings(epochs=2), scans=["a", "b"], data={"x": 1})
+    for change, names in (
+        ({}, []),
+        ({"a": Settings(epochs=3)}, ["a.epochs"]),
+        ({"scans": ["a", "c"]}, ["scans"]),
+        ({"scans": ["a"], "data": {"x": 1, "y": 2}}, ["data.y", "scans"]),
+    ):
+        now = functools.partial(make, **before.keywords | change)
+        assert changes(describe(before), describe(now)) == names
+        assert (fingerprint(before) == fingerprint(now)) == (not names)
+
+
+def test_a_file_that_is_replaced_is_read_again(tmp_path):
+    file, other = tmp_path / "marks.json", tmp_path / "other"
+    file.write_text("one")
+    one = file_fingerprint(file)
+    other.write_text("two")
+    other.rename(file)
+    assert file_fingerprint(file) != one

@@ -50,7 +50,8 @@ def file_fingerprint(path: str | os.PathLike[str]) -> str:
     80 GB is fingerprinted without reading it. A process reads a file again only if it changed.
     """
     found = Path(path).stat()
-    return _content_fingerprint(str(path), found.st_ino, found.st_size, found.st_mtime_ns)
+    version = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return _content_fingerprint(str(path), *version)
 
 
 @functools.cache

@@ -121,6 +121,21 @@ def test_a_folder_made_otherwise_is_set_aside_and_kept(dataset, folder, calls, s
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == made
 
 
+def test_it_foresees_what_it_would_do_and_says_why(dataset, folder, calls, caplog):
+    asked = MadeFolder(folder, fingerprint(recipe(calls)))
+    assert dataset.foresee(recipe(calls)) == (asked, [])
+    with pytest.raises(DatasetError):
+        dataset.save(recipe(calls, stop=out_of_memory))
+    assert dataset.foresee(recipe(calls)) == (asked, []), "it would be finished"
+    dataset.save(recipe(calls))
+    assert dataset.foresee(recipe(calls)) == (asked, None), "it stands"
+    other = recipe(calls, epochs=20)
+    assert dataset.foresee(other) == (MadeFolder(folder, fingerprint(other)), ["epochs"])
+    assert len(calls) == 2, "nothing was made for it"
+    dataset.save(other)
+    assert "was made from other inputs (epochs): set aside" in caplog.text
+
+
 def test_a_folder_somebody_else_filled_is_no_start(dataset, folder, calls):
     folder.mkdir(parents=True)
     (folder / "checkpoint_final.pth").write_text("not ours")

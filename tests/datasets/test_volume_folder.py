@@ -243,3 +243,15 @@ def test_volumes_are_regrouped_by_scan():
 def test_a_volume_in_no_subfolder_cannot_be_regrouped():
     with pytest.raises(DatasetError, match=r"'a' lies in no subfolder: move it to <name>/a"):
         by_scan({"a": LazyVolume("a.nii.gz"), "reader_1/a": LazyVolume(str(Path("b")))})
+
+
+def test_it_foresees_which_volumes_it_would_make_again(dataset, calls):
+    dataset.save(recipes(calls, {"a": 1, "b": 2}))
+    held, again = dataset.foresee(recipes(calls, {"a": 1, "b": 3, "c": 4}))
+    assert again == ["b", "c"]
+    loaded = dataset.load()
+    assert held["a"].fingerprint == loaded["a"].fingerprint
+    assert held["b"].path == loaded["b"].path
+    assert held["b"].fingerprint not in (held["a"].fingerprint, loaded["b"].fingerprint)
+    assert calls == ["a", "b"], "nothing was made for it"
+    assert values_in(dataset) == {"a": 1, "b": 2}

@@ -11,8 +11,10 @@ import threading
 import time
 from unittest import mock
 
+import psutil
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from coala_kedro.nnunet.checkpoints import CheckpointError
 from coala_kedro.nnunet.guards import GuardError, LossNotFiniteError
@@ -145,6 +147,34 @@ def test_a_batch_that_was_poisoned_once_changes_nothing(
     miniature.train(folder, "lowres", poisoned_once)
     assert epochs_begun(folder) == [0, 1, 1, 2]
     assert same_weights(folder, miniature.fold_folder("teacher", "lowres", 0))
+
+
+def test_a_study_that_is_asked_to_stop_does_so_and_goes_on(
+    miniature, same_weights, epochs_begun, tmp_path
+):
+    study = miniature.copy(tmp_path / "data", "05_model_input/teacher")
+    folder, log = study.fold_folder("teacher", "lowres", 1), tmp_path / "stopped.log"
+    nodes = ("--nodes", "teacher.fold_1.train_lowres")
+    run = study.start(*nodes, log=log)
+    while 1 not in epochs_begun(folder):
+        assert run.poll() is None, log.read_text()[-4000:]
+        time.sleep(0.01)
+    children = psutil.Process(run.pid).children(recursive=True)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(60) == 1
+    assert not [child for child in children if child.is_running()]
+    assert re.search(r"SIGTERM: the run was asked to stop.*run the same command", log.read_text())
+    (stopped,) = attempts(folder)
+    if stopped["status"] == "finished":
+        pytest.fail("the training was over before it was asked to stop: make it longer")
+    training = json.loads((folder / "mlflow_run.json").read_text())["run_id"]
+    client = MlflowClient(study.tracking)
+    assert client.get_run(training).info.status == "KILLED"
+
+    study.run(*nodes, log=tmp_path / "again.log")
+    assert same_weights(folder, miniature.fold_folder("teacher", "lowres", 1))
+    assert len(epochs_begun(folder)) <= miniature.protocol.epochs + 1
+    assert client.get_run(training).info.status == "FINISHED"
 
 
 @pytest.fixture
