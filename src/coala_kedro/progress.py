@@ -32,30 +32,28 @@ class State:
     title: str
     unit: str
     total: int
-    done: int = 0
+    done: int
     ended: bool = False
 
 
 Tell = Callable[[dict[str, Any]], None]
-
-_tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
-
-
-@contextmanager
-def told_to(tell: Tell) -> Iterator[None]:
-    """Hand the progress of all work in this context to a function instead of the console."""
-    token = _tell.set(tell)
-    try:
-        yield
-    finally:
-        _tell.reset(token)
+"""Called with a `State` as plain data."""
 
 
 @contextmanager
 def progress(title: str, unit: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Show a piece of work's progress until it ends; yields a function to call with units done."""
-    state = State(uuid.uuid4().hex, title, unit, total, done)
-    tell = _tell.get() or Bars().show
+    """Show a piece of work's progress until it ends.
+
+    Args:
+        title: For people.
+        unit: What is counted.
+        total: Units in all.
+        done: Units that were done earlier.
+
+    Yields:
+        A function to call with the units done so far.
+    """
+    state, tell = State(uuid.uuid4().hex, title, unit, total, done), _teller()
     told = time.monotonic()
     tell(asdict(state))
 
@@ -73,8 +71,18 @@ def progress(title: str, unit: str, total: int, done: int = 0) -> Iterator[Calla
         tell(asdict(state))
 
 
+@contextmanager
+def told_to(tell: Tell) -> Iterator[None]:
+    """Hand the progress of all work in this context to a function instead of the console."""
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
+
+
 class Bars:
-    """Bars on a console, one below the other; silent where the output is no terminal."""
+    """A bar for each piece of work, with the time left; none where the output is no terminal."""
 
     def __init__(self, file: TextIO | None = None) -> None:
         """Draw on `file`, by default standard error."""
@@ -92,6 +100,8 @@ class Bars:
                 unit=state.unit,
                 file=self._file,
                 disable=None,
+                mininterval=0,
+                miniters=1,
                 leave=False,
             )
         bar = self._bars[state.bar]
@@ -101,6 +111,13 @@ class Bars:
 
     def close(self) -> None:
         """Remove all bars: nothing more will be told."""
-        for bar in self._bars.values():
-            bar.close()
-        self._bars.clear()
+        while self._bars:
+            self._bars.popitem()[1].close()
+
+
+_tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
+_console = Bars()
+
+
+def _teller() -> Tell:
+    return _tell.get() or _console.show

@@ -150,11 +150,15 @@ def _log_figures(client: Any, run_id: str, epoch: int, figures: dict[str, float]
 
 
 class TrackingHooks:
-    """Logs catalogued results to the run as they are saved."""
+    """Logs catalogued results to the run as they are saved.
+
+    A runner may copy it to other processes after `before_pipeline_run`: it knows where to report.
+    """
 
     def __init__(self) -> None:
         self._catalog: DataCatalog | None = None
         self._run_id = ""
+        self._uri = ""
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
@@ -164,12 +168,21 @@ class TrackingHooks:
         self._catalog = catalog
         run = mlflow.active_run()
         self._run_id = run.info.run_id if run else ""
+        self._uri = mlflow.get_tracking_uri()
         if run:
             client = mlflow.MlflowClient()
             client.set_tag(self._run_id, _PROCESS, _this_process())
             if "params:study" in catalog:
                 client.set_tag(self._run_id, _STUDY, catalog.load("params:study"))
             _end_those_that_were_killed(client, run.info.experiment_id)
+
+    @hook_impl(tryfirst=True)
+    def before_node_run(self) -> None:
+        """Point this process at the run's server, before kedro-mlflow joins the run in it."""
+        import mlflow
+
+        if mlflow.get_tracking_uri() != self._uri:
+            mlflow.set_tracking_uri(self._uri)
 
     @hook_impl
     def on_pipeline_error(self) -> None:

@@ -23,6 +23,8 @@ from coala_kedro.nnunet.workspace import DATASET_NAME, model_folder_name
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 600
 
+IN_THREADS = ("--runner", "ThreadRunner", "--runner-params", "max_workers=2")
+
 MINIATURE = {
     "phantom.internal.patients.manual.scanned_pre_and_post": 1,
     "phantom.internal.patients.manual.scanned_pre_only": 4,
@@ -55,17 +57,17 @@ class Study:
     data: Path
     settings: dict
     env: str = "demo"
+    changed: dict = dataclasses.field(default_factory=dict)
 
     @property
     def tracking(self):
         return f"sqlite:///{self.project / 'mlflow.db'}"
 
-    def arguments(self, *arguments, workers=2):
-        """Of `kedro`, for a run with the miniature's parameters."""
-        parameters = MINIATURE | {"data": self.data, "raw": self.data / "01_raw"}
-        listed = ",".join(f"{name}={value}" for name, value in parameters.items())
-        threads = ["--runner", "ThreadRunner", "--runner-params", f"max_workers={workers}"]
-        return ["run", "--env", self.env, *threads, *arguments, "--params", listed]
+    @property
+    def parameters(self):
+        """What makes the study a miniature, as `--params` takes it."""
+        parameters = MINIATURE | {"data": self.data, "raw": self.data / "01_raw"} | self.changed
+        return ",".join(f"{name}={value}" for name, value in parameters.items())
 
     @property
     def environment(self):
@@ -74,20 +76,21 @@ class Study:
             "KEDRO_DISABLE_TELEMETRY": "true",
         }
 
-    def start(self, *arguments, log):
+    def start(self, *arguments, log, runner=IN_THREADS):
         """`kedro run` with the miniature's parameters, in a process of its own."""
+        command = [sys.executable, "-m", "kedro", "run", "--env", self.env, *runner, *arguments]
         with log.open("w") as file:
             return subprocess.Popen(
-                [sys.executable, "-m", "kedro", *self.arguments(*arguments)],
+                [*command, "--params", self.parameters],
                 cwd=self.project,
                 env=self.environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
 
-    def run(self, *arguments, log):
+    def run(self, *arguments, log, runner=IN_THREADS):
         """`kedro run` to its end; what it printed."""
-        status = self.start(*arguments, log=log).wait(LIMIT_S)
+        status = self.start(*arguments, log=log, runner=runner).wait(LIMIT_S)
         assert status == 0, log.read_text()[-4000:]
         return log.read_text()
 

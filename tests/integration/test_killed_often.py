@@ -34,9 +34,10 @@ def study(miniature, tmp_path):
 
 @pytest.fixture
 def zygote(study, tmp_path):
+    command = ("run", "--env", study.env, "--params", study.parameters)
     pipelines = ("--pipelines", "teacher,pseudolabel,student,evaluation")
     process = subprocess.Popen(
-        [sys.executable, ZYGOTE, tmp_path / "run.log", *study.arguments(*pipelines, workers=1)],
+        [sys.executable, ZYGOTE, tmp_path / "run.log", *command, *pipelines],
         cwd=study.project,
         env=study.environment,
         stdin=subprocess.PIPE,

@@ -11,7 +11,6 @@ import SimpleITK as sitk
 from joblib import Parallel, delayed
 from kedro.io import DatasetError
 from kedro_datasets.partitions import PartitionedDataset
-from tqdm import tqdm
 
 from coala_kedro.datasets.volume import (
     LazyVolume,
@@ -22,6 +21,7 @@ from coala_kedro.datasets.volume import (
 )
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.marks import read_mark, write_mark
+from coala_kedro.progress import progress
 from coala_kedro.sources import SourceVolume
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,9 @@ class VolumeFolderDataset(PartitionedDataset):
         >>> folder.load()["scan_1"]().GetSize()
         (4, 4, 4)
     """
+
+    made_by_scan = True
+    """Its recipes may be run apart from each other; runners spread them."""
 
     def __init__(
         self,
@@ -132,12 +135,13 @@ class VolumeFolderDataset(PartitionedDataset):
             self._marks.mkdir(parents=True, exist_ok=True)
         jobs = (delayed(self._make)(scan, data[scan], asked[scan]) for scan in todo)
         # Threads suffice: SimpleITK and NumPy release the interpreter, networks run elsewhere.
-        # `prefer` is a hint, so a Dask backend chosen outside takes over.
+        # `prefer` is a hint, so the Dask backend of a runner takes over.
         made = Parallel(n_jobs=self._n_jobs, prefer="threads", return_as="generator_unordered")(
             jobs
         )
-        for _ in tqdm(made, desc=self._title, total=len(todo), unit="scan", disable=None):
-            pass
+        with progress(self._title, "scan", len(todo)) as advance:
+            for n, _ in enumerate(made, start=1):
+                advance(n)
         self._forget(self._others(data))
         marks = {scan: self._mark(scan) or {} for scan in data}
         volumes = sorted(key for mark in marks.values() for key in mark["volumes"])
