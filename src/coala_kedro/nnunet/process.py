@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 _LAST_WORDS_S = 20
 """How long a training whose study is gone may take to write its checkpoint."""
 
+_END_KNOWN_S = 5
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 # Threads that ask at the same time must not make two of what a machine has once.
@@ -110,11 +112,11 @@ def _pool(compute: Compute) -> ProcessPoolExecutor:
 
 def _end_of(workers: Sequence[BaseProcess]) -> str:
     """How a process ended, as far as the system tells."""
-    for worker in workers:
-        worker.join(_LAST_WORDS_S)
-    codes = [worker.exitcode for worker in workers if worker.exitcode]
-    if not codes:
-        return "it does not say why"
+    deadline = time.monotonic() + _END_KNOWN_S  # the pool's own thread waits for it too
+    while not (codes := [worker.exitcode for worker in workers if worker.exitcode]):
+        if time.monotonic() > deadline:
+            return "it does not say why"
+        time.sleep(0.02)
     return signal.Signals(-codes[0]).name if codes[0] < 0 else f"exit status {codes[0]}"
 
 
@@ -124,7 +126,7 @@ def _start(compute: Compute) -> None:
     if sys.platform == "linux":
         # As when nnU-Net runs by itself; a process that was spawned would spawn its own.
         multiprocessing.set_start_method("fork", force=True)
-        os.register_at_fork(after_in_child=_end_with_parent)
+        os.register_at_fork(before=_note_who_forks, after_in_child=_end_with_parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _hear)
     os.environ["nnUNet_n_proc_DA"] = str(compute.augmentation_workers)
@@ -176,9 +178,18 @@ def _follow_parent() -> None:
     os._exit(1)
 
 
+_main_forks = False
+
+
+def _note_who_forks() -> None:
+    global _main_forks  # noqa: PLW0603
+    _main_forks = threading.current_thread() is threading.main_thread()
+
+
 def _end_with_parent() -> None:
-    """In nnU-Net's augmentation workers: Linux ends them with their training."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """In nnU-Net's augmentation workers: Linux ends them with the thread that forked them."""
+    if _main_forks:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _ThreadContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import logging
 import threading
@@ -270,6 +271,8 @@ def _check_machine(job: Job, trainer: FoldTrainer) -> None:
     optimiser = job.protocol.optimiser.name
     guards.check_disk(job.folder, guards.checkpoint_bytes(trainer.network, optimiser))
     if trainer.device.type == "cuda":
+        gc.collect()  # an earlier trainer of this process
+        torch.cuda.empty_cache()
         free, _ = torch.cuda.mem_get_info(trainer.device)
         guards.check_gpu_memory(job.protocol.planning.gpu_memory_target_gb, free)
 

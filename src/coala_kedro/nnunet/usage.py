@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psutil
 import torch
@@ -21,7 +21,7 @@ class Usage:
         self._samples: list[dict[str, float]] = []
         self._ended, self._turn = threading.Event(), threading.Lock()
 
-    @contextmanager
+    @contextlib.contextmanager
     def watched(self) -> Iterator[Usage]:
         """Sample in the background."""
         thread = threading.Thread(target=self._watch, daemon=True)
@@ -36,7 +36,9 @@ class Usage:
         """`cpu_percent` (100 a core), `memory_gb`; on a GPU `gpu_percent`, `gpu_memory_gb`."""
         with self._turn:
             samples, self._samples = self._samples or [self._sample()], []
-        return {name: sum(s[name] for s in samples) / len(samples) for name in samples[0]}
+        known = {name for sample in samples for name in sample}
+        told = {name: [sample[name] for sample in samples if name in sample] for name in known}
+        return {name: sum(values) / len(values) for name, values in told.items()}
 
     def _watch(self) -> None:
         while not self._ended.wait(_EVERY_S):
@@ -52,11 +54,12 @@ class Usage:
             try:
                 cpu += process.cpu_percent()
                 memory += process.memory_info().rss
-            except psutil.NoSuchProcess:
+            except psutil.Error:  # it has ended, or is not ours to look at
                 continue
         figures = {"cpu_percent": cpu, "memory_gb": memory / 1e9}
         if self._device.type == "cuda":
             free, total = torch.cuda.mem_get_info(self._device)
-            figures["gpu_percent"] = float(torch.cuda.utilization(self._device))
             figures["gpu_memory_gb"] = (total - free) / 1e9
+            with contextlib.suppress(Exception):  # where NVIDIA's library is absent or too old
+                figures["gpu_percent"] = float(torch.cuda.utilization(self._device))
         return figures
