@@ -67,11 +67,15 @@ def test_the_card_says_what_the_model_is(miniature, model):
 
 def test_mlflow_groups_the_runs_and_shows_the_use_of_the_machine(miniature):
     client = MlflowClient(miniature.tracking)
-    experiment = client.get_experiment_by_name("coala_kedro").experiment_id
-    runs = client.search_runs([experiment], "tags.study = 'demo'")
-    trainings = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-    assert len(trainings) == 20
-    for run in trainings:
+    folders = [
+        miniature.fold_folder(model, stage, k)
+        for model in ("teacher", "student")
+        for stage in STAGES
+        for k in range(5)
+    ]
+    for folder in folders:
+        run = client.get_run(json.loads((folder / "mlflow_run.json").read_text())["run_id"])
+        assert run.data.tags["study"] == "demo"
         assert run.data.metrics["epoch_seconds"] > 0
         assert 0 < run.data.metrics["cpu_percent"] < 6400
         assert 0.1 < run.data.metrics["memory_gb"] < 100

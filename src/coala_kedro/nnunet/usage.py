@@ -24,6 +24,7 @@ class Usage:
     @contextlib.contextmanager
     def watched(self) -> Iterator[Usage]:
         """Sample in the background."""
+        self._sample()  # what a process used is told since it was last asked
         thread = threading.Thread(target=self._watch, daemon=True)
         thread.start()
         try:
