@@ -19,7 +19,7 @@ demo: .venv/installed
 	$(KEDRO) run --env demo --pipelines demo --runner ThreadRunner --runner-params max_workers=$(WORKERS)
 	@echo
 	@echo "Summary and tables  data/08_reporting/summary.csv, table_2.csv, scan_metrics.csv"
-	@echo "Figures             data/08_reporting/figure_3.png, bland_altman.png, dice_by_timepoint.png"
+	@echo "Report              data/08_reporting/report.html, its figures in data/08_reporting/figures"
 	@echo "The study's graph   make viz"
 	@echo "Training curves     $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
 

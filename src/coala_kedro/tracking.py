@@ -207,7 +207,8 @@ class TrackingHooks:
         dataset: Any = self._catalog.get(dataset_name)
         wanted = (getattr(dataset, "metadata", None) or {}).get("mlflow", [])
         if "artifact" in wanted:
-            mlflow.log_artifact(str(dataset._filepath))
+            for path in getattr(dataset, "artifacts", [dataset._filepath]):
+                mlflow.log_artifact(str(path))
         if "metrics" in wanted:
             mlflow.log_metrics(summary_metrics(data))
         if "plans" in wanted:

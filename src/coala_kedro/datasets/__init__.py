@@ -1,7 +1,9 @@
-"""Kedro datasets of the study: volumes and folders of them, tables, models, made folders."""
+"""Kedro datasets of the study: volumes and folders of them, tables, figures, models."""
 
+from coala_kedro.datasets.figure import FigureDataset
 from coala_kedro.datasets.hospital_volumes import HospitalVolumesDataset
 from coala_kedro.datasets.made_folder import MadeFolder, MadeFolderDataset
+from coala_kedro.datasets.picture import PictureDataset
 from coala_kedro.datasets.record_folder import RecordFolderDataset
 from coala_kedro.datasets.scan_table import ScanTableDataset
 from coala_kedro.datasets.trained_model import TrainedModelDataset
@@ -9,10 +11,12 @@ from coala_kedro.datasets.volume import LazyVolume, VolumeDataset
 from coala_kedro.datasets.volume_folder import VolumeFolderDataset
 
 __all__ = [
+    "FigureDataset",
     "HospitalVolumesDataset",
     "LazyVolume",
     "MadeFolder",
     "MadeFolderDataset",
+    "PictureDataset",
     "RecordFolderDataset",
     "ScanTableDataset",
     "TrainedModelDataset",

@@ -1,15 +1,146 @@
-"""One self-contained page of sections, each with words and a table."""
+"""One self-contained page: sections of words, tables, figures and pictures.
+
+Nothing is fetched: style, plotly.js and pictures are in the page, and its content security policy
+forbids the browser to ask the network even if something in it wanted to.
+"""
 
 from __future__ import annotations
 
-import math
+import base64
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import jinja2
-import pandas as pd
+import plotly.graph_objects as go
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
 
-_DASH = "–"
+from coala_kedro.report.cells import Source
+from coala_kedro.report.still import svg
+
+Words = str
+"""Text; a `Markup` (see `cells.prose`) is HTML."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of words and cells under headings.
+
+    Attributes:
+        caption: What it shows.
+        columns: Headings; `(group, heading)` puts neighbours of a group under one heading.
+        rows: A value a column: text, `Cell` or `Estimate`.
+        source: Where the figures are unrounded: the CSV's name.
+    """
+
+    kind: ClassVar[str] = "table"
+    caption: Words
+    columns: Sequence[str | tuple[str, str]]
+    rows: Sequence[Sequence[Any]]
+    source: str = ""
+
+    @cached_property
+    def groups(self) -> list[tuple[str, int]]:
+        """Groups of columns and their widths; empty if there are none."""
+        if all(isinstance(column, str) for column in self.columns):
+            return []
+        named = ["" if isinstance(column, str) else column[0] for column in self.columns]
+        return [(group, len([*several])) for group, several in itertools.groupby(named)]
+
+    @cached_property
+    def headings(self) -> list[str]:
+        """The lowest line of headings."""
+        return [column if isinstance(column, str) else column[1] for column in self.columns]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure: interactive on the screen, still in print."""
+
+    kind: ClassVar[str] = "plot"
+    caption: Words
+    figure: go.Figure
+    name: str
+
+    @cached_property
+    def still(self) -> Markup:
+        """For print, and where no script may run."""
+        return Markup(svg(self.figure))
+
+    @cached_property
+    def data(self) -> Markup:
+        """For plotly.js, safe inside of a script element."""
+        return Markup(str(self.figure.to_json()).replace("<", "\\u003c"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG inside of the page."""
+
+    kind: ClassVar[str] = "picture"
+    caption: Words
+    png: bytes
+    alt: str
+
+    @cached_property
+    def data(self) -> str:
+        """As a data URI."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Boxes from top to bottom, each with what left beside it.
+
+    Attributes:
+        title: Above the boxes.
+        steps: `(what is there, what left before it)`; the second may be empty.
+        ends: Boxes side by side at the bottom.
+    """
+
+    kind: ClassVar[str] = "flow"
+    title: Words
+    steps: Sequence[tuple[Words, Words]]
+    ends: Sequence[Words]
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Several flows side by side."""
+
+    kind: ClassVar[str] = "flows"
+    flows: Sequence[Flow]
+
+
+@dataclass(frozen=True)
+class Cards:
+    """A few figures in large letters, each `(figure, what it is)`."""
+
+    kind: ClassVar[str] = "cards"
+    cards: Sequence[tuple[Any, Words]]
+
+
+@dataclass(frozen=True)
+class References:
+    """What the text cites, numbered."""
+
+    kind: ClassVar[str] = "references"
+    entries: Sequence[Words]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Something long, folded away on the screen and open in print."""
+
+    kind: ClassVar[str] = "fold"
+    summary: Words
+    items: Sequence[Item]
+
+
+Item = str | Table | Plot | Picture | Flows | Cards | References | Fold
 
 
 @dataclass(frozen=True)
@@ -18,44 +149,78 @@ class Section:
 
     Attributes:
         title: Its heading.
-        text: What the table shows, or why there is none.
-        table: Shown as it is, a row a row; None for words alone.
+        items: Paragraphs and what they speak of, in order; `None` is left out.
+        short: In the contents, if the heading is long.
     """
 
     title: str
-    text: str
-    table: pd.DataFrame | None = None
+    items: Sequence[Item | None]
+    short: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its anchor."""
+        return "".join(c if c.isalnum() else "-" for c in (self.short or self.title).lower())
 
 
-def render(title: str, sections: list[Section]) -> str:
+def render(title: str, lead: Words, sections: Sequence[Section]) -> str:
     """Render a page.
 
     Args:
         title: Of the page.
+        lead: Under the title.
         sections: In order.
 
     Returns:
-        HTML. Numbers carry their unrounded value (`<data value=...>`); what is not defined is a
-        dash.
+        HTML. Figures are `<data>` elements (see `cells`).
     """
-    environment = jinja2.Environment(
+    has_plots = any(item.kind == "plot" for section in sections for item in _flat(section.items))
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            lead=lead,
+            sections=sections,
+            plotly=Markup(get_plotlyjs()) if has_plots else "",
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """The room's templates; values are escaped, and what they name must be there."""
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("coala_kedro.report", ""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(shown=_shown, is_number=_is_number)
-    return environment.get_template("page.html.j2").render(title=title, sections=sections)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _flat(items: Sequence[Item | None]) -> list[Any]:
+    things = [item for item in items if item is not None and not isinstance(item, str)]
+    folded = [item.items for item in things if isinstance(item, Fold)]
+    return things + [thing for inner in folded for thing in _flat(inner)]
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return _DASH
-        return f"{value:.0f}" if value.is_integer() else f"{value:.3g}"
-    return _DASH if value is None or value is pd.NA or value == "" else str(value)
+def whole_table(
+    source: Source,
+    headings: dict[str, str],
+    caption: Words,
+    specs: dict[str, str] | None = None,
+) -> Table:
+    """A frame as it stands, column by column.
+
+    Args:
+        source: The frame.
+        headings: By column, in the order shown.
+        caption: Of the table.
+        specs: How columns are shown (`Source.cell`).
+    """
+    specs = specs or {}
+    rows = [
+        [source.cell(row, column, specs.get(column, "")) for column in headings]
+        for row in source.frame.index
+    ]
+    return Table(caption, [*headings.values()], rows, source.name)

@@ -1,6 +1,8 @@
-"""The paper's Table 1: who the patients of a cohort are."""
+"""Who the patients of a cohort are, as in the paper's Table 1, and what became of their scans."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -110,3 +112,42 @@ def _mean_sd(values: pd.Series) -> str:
         return _NOT_RECORDED
     spread = f"{values.std():.1f}" if len(values) > 1 else "–"
     return f"{values.mean():.1f} ({spread})"
+
+
+def cohort_flow(
+    scan_table: pd.DataFrame,
+    accepted_scans: pd.DataFrame,
+    screening: pd.DataFrame,
+    scored: Iterable[str],
+    pseudo_labelled: Iterable[str],
+) -> pd.DataFrame:
+    """Count what became of a cohort's scans, from the table to the tests.
+
+    Args:
+        scan_table: All scans that came in: `scan_id`, `patient_id`.
+        accepted_scans: Those that the study uses, with their `role`.
+        screening: Findings: `scan_id`, `code`, `severity`; a refused scan may have several.
+        scored: Scans that have results.
+        pseudo_labelled: Scans whose pseudo-label was accepted for training.
+
+    Returns:
+        `step, n_scans, n_patients`: `came in`, `refused`, a `refused: <code>` for each reason (a
+        scan with two is in both), `used`, each role, `pseudo-labelled` and `tested`.
+    """
+    ids = scan_table["scan_id"]
+    used = accepted_scans["scan_id"]
+    refusals = screening[screening["severity"] == "refuse"]
+    steps: dict[str, pd.Series] = {"came in": ids, "refused": ids[~ids.isin(used)]}
+    for code, findings in refusals.groupby("code", sort=True):
+        steps[f"refused: {code}"] = findings["scan_id"]
+    steps["used"] = used
+    for role in ROLES:
+        steps[role] = accepted_scans.loc[accepted_scans["role"] == role, "scan_id"]
+    steps["pseudo-labelled"] = used[used.isin(list(pseudo_labelled))]
+    steps["tested"] = used[used.isin(list(scored))]
+    patient = scan_table.set_index("scan_id")["patient_id"]
+    rows = [
+        (step, scans.nunique(), patient.reindex(scans.unique()).nunique())
+        for step, scans in steps.items()
+    ]
+    return pd.DataFrame(rows, columns=["step", "n_scans", "n_patients"])

@@ -1,21 +1,10 @@
-"""Steps of evaluation that take all scans together: figures, tests, tables and pictures."""
+"""Steps of evaluation that take all scans together: figures, tests and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import pandas as pd
-import SimpleITK as sitk
-from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from coala_kedro.datasets import LazyVolume
-from coala_kedro.datasets.volume_folder import part_of
-from coala_kedro.imaging.geometry import spacing_zyx_mm
-from coala_kedro.imaging.label_map import crlm_mask
-from coala_kedro.imaging.overlay import Panel, axial_panel, outline_gallery
-from coala_kedro.nnunet.inference import LABEL_MAP
-from coala_kedro.statistics import plots
 from coala_kedro.statistics.agreement_table import agreement_table
 from coala_kedro.statistics.lesion_summary import LOW_CONTRAST_HU, summarise_lesions
 from coala_kedro.statistics.paper import compare_with_paper
@@ -55,14 +44,6 @@ class Statistics(BaseModel):
         if list(bounds) != sorted({*bounds}) or bounds[0] <= 0:
             raise ValueError(f"bounds of classes must be above 0 and rise, got {bounds}")
         return bounds
-
-
-class Drawing(BaseModel):
-    """Settings of the figure of outlines."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    scans_per_cohort: int = Field(3, ge=1)
 
 
 def summarise(
@@ -119,44 +100,3 @@ def look_closer(
 def recall_paper(summary: pd.DataFrame, **scan_tables: pd.DataFrame) -> pd.DataFrame:
     """The paper's figures beside the run's; scan tables by cohort."""
     return compare_with_paper(summary, scan_tables)
-
-
-def draw_statistics(scan_metrics: pd.DataFrame) -> tuple[Figure, Figure]:
-    """Bland-Altman plot of total tumour volume, and Dice by cohort and timepoint."""
-    return plots.bland_altman_figure(scan_metrics), plots.dice_figure(scan_metrics)
-
-
-def draw_outlines(
-    internal_scans: Mapping[str, LazyVolume],
-    external_scans: Mapping[str, LazyVolume],
-    internal_label_maps: Mapping[str, LazyVolume],
-    external_label_maps: Mapping[str, LazyVolume],
-    internal_predictions: Mapping[str, LazyVolume],
-    external_predictions: Mapping[str, LazyVolume],
-    drawing: Drawing,
-) -> Figure:
-    """The student's outline (red) against the consensus (green), as in the paper's Figure 3.
-
-    The first test scans of each cohort by name are drawn: chosen before anyone saw the result.
-    """
-    cohorts = {
-        "internal": (internal_scans, internal_label_maps, internal_predictions),
-        "external": (external_scans, external_label_maps, external_predictions),
-    }
-    return outline_gallery(_panels(cohorts, drawing.scans_per_cohort), drawing.scans_per_cohort)
-
-
-def _panels(
-    cohorts: Mapping[str, tuple[Mapping[str, LazyVolume], ...]], scans_per_cohort: int
-) -> Iterator[Panel]:
-    for cohort, (scans, label_maps, made) in cohorts.items():
-        predictions = part_of(made, LABEL_MAP)
-        for scan_id in sorted(predictions)[:scans_per_cohort]:
-            scan = scans[scan_id]()
-            yield axial_panel(
-                sitk.GetArrayFromImage(scan),
-                crlm_mask(label_maps[scan_id]()),
-                crlm_mask(predictions[scan_id]()),
-                spacing_zyx_mm(scan),
-                title=f"{cohort}: {scan_id}",
-            )

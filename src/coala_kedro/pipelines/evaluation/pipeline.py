@@ -7,14 +7,13 @@ from kedro.pipeline import Node, Pipeline
 from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.evaluation.nodes import (
     compare_raters,
-    draw_outlines,
-    draw_statistics,
     judge_agreement,
     look_closer,
     recall_paper,
     summarise,
 )
-from coala_kedro.pipelines.evaluation.report import write_report
+from coala_kedro.pipelines.evaluation.pictures import draw_outlines
+from coala_kedro.pipelines.evaluation.report import MADE, PARAMETERS, TAKEN, report_nodes
 from coala_kedro.pipelines.evaluation.scoring import (
     collect_scores,
     predict_test,
@@ -37,8 +36,7 @@ FRAMES = (
     "paper_comparison",
 )
 """What is made of the metrics."""
-REPORTED = ("scan_table", "screening", "table_1")
-"""What the report shows of a cohort beside its results."""
+PICTURES = ("figure_3", "worst_scans_outlined")
 
 
 def create_pipeline() -> Pipeline:
@@ -46,20 +44,17 @@ def create_pipeline() -> Pipeline:
     inputs = {f"{model}.model" for model in MODELS} | {
         f"{cohort}.{name}"
         for cohort in COHORTS
-        for name in ("accepted_scans", "scans", "label_maps", "reader_masks", *REPORTED)
+        for name in ("accepted_scans", "scans", "label_maps", "reader_masks")
     }
     tests = [_one_test(model, cohort) for model in MODELS for cohort in COHORTS]
     return Pipeline(
         [*tests, *map(_raters, COHORTS), _figures(), _report()],
         namespace="evaluation",
-        inputs=inputs,
-        outputs={
-            *METRICS.values(),
-            *FRAMES,
-            *("report", "figure_3", "bland_altman", "dice_by_timepoint"),
-        },
+        inputs=inputs | TAKEN,
+        outputs={*METRICS.values(), *FRAMES, *PICTURES, *MADE},
         parameters={
             *("params:inference", "params:compute", "params:statistics", "params:drawing"),
+            *(f"params:{name}" for name in PARAMETERS),
             *(f"params:names.{name}" for name in (*MODELS, *COHORTS)),
         },
     )
@@ -188,32 +183,16 @@ def _report() -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=draw_statistics,
-                inputs="scan_metrics",
-                outputs=["bland_altman", "dice_by_timepoint"],
-                name="draw_statistics",
-            ),
-            Node(
                 func=draw_outlines,
                 inputs=[
                     *(f"{cohort}.scans" for cohort in COHORTS),
                     *(f"{cohort}.label_maps" for cohort in COHORTS),
                     *(f"student_{cohort}.predictions" for cohort in COHORTS),
-                    "params:drawing",
+                    *("worst_scans", "params:drawing"),
                 ],
-                outputs="figure_3",
+                outputs=[*PICTURES],
                 name="draw_outlines",
             ),
-            Node(
-                func=write_report,
-                inputs={name: name for name in ("table_2", "lesion_summary", "organ_metrics")}
-                | {
-                    f"{cohort}_{name}": f"{cohort}.{name}"
-                    for cohort in COHORTS
-                    for name in ("accepted_scans", *REPORTED)
-                },
-                outputs="report",
-                name="write_report",
-            ),
+            *report_nodes(),
         ]
     )

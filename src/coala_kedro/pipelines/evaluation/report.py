@@ -1,111 +1,164 @@
-"""The study's report: what came in, what was refused, and the results."""
+"""The study's report: figures, settings and one page of everything."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from datetime import date
+from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
+from kedro.pipeline import Node
+from pydantic import BaseModel
 
-from coala_kedro.cohort import COHORTS, ROLES
-from coala_kedro.report import Section, render
+from coala_kedro.cohort import COHORTS
+from coala_kedro.report import figures
+from coala_kedro.report.cells import prose
+from coala_kedro.report.claim import claim_table
+from coala_kedro.report.material import Material
+from coala_kedro.report.page import render
+from coala_kedro.report.sections.checklist import checklist
+from coala_kedro.report.sections.cohort import flow, patients, screening
+from coala_kedro.report.sections.lesions import lesions, structures
+from coala_kedro.report.sections.methods import methods
+from coala_kedro.report.sections.results import agreement, glance, results
+from coala_kedro.report.sections.training import training
+from coala_kedro.report.settings import settings_table
+from coala_kedro.statistics.cohort_table import cohort_flow
 
-_SCREENING = {
-    "scan_id": "scan", "code": "reason", "severity": "severity", "subject": "of",
-    "measured": "measured", "limit": "limit", "remedy": "remedy",
-}  # fmt: skip
-_LESION_FIGURES = ("n_lesions", "sensitivity", "precision", "f1", "false_positives_per_scan")
+TITLE = "Self-training for colorectal liver metastases"
+SECTIONS = (
+    glance, flow, patients, training, results, agreement, lesions, structures, screening, methods,
+    checklist,
+)  # fmt: skip
+
+PARAMETERS = (
+    "folds", "consensus", "screening", "protocol", "inference", "pseudolabelling", "statistics",
+    "drawing",
+)  # fmt: skip
+"""Those that decide results."""
+FRAMES = (
+    "summary", "lesion_summary", "organ_metrics", "scan_metrics", "pseudo_label_review",
+    "cohort_flow", "settings", "claim_checklist",
+    *(f"{cohort}.{frame}" for cohort in COHORTS for frame in ("table_1", "screening")),
+)  # fmt: skip
+"""What the report shows; `<cohort>.<frame>` is in `<cohort>_<frame>.csv`."""
+FIGURES: dict[str, tuple[Callable[..., go.Figure], tuple[str, ...]]] = {
+    "bland_altman": (figures.bland_altman, ("scan_metrics", "summary")),
+    "bland_altman_percent": (figures.bland_altman_percent, ("scan_metrics", "summary")),
+    "volumes": (figures.volumes, ("scan_metrics",)),
+    "dice": (figures.dice, ("scan_metrics",)),
+    "lesions": (figures.lesions, ("lesion_summary",)),
+    "structures": (figures.structures, ("organ_metrics",)),
+    "cross_validation": (
+        figures.cross_validation,
+        ("teacher.cross_validation", "student.cross_validation"),
+    ),
+}
+"""Each figure's function, and the frames it draws."""
 
 
-def write_report(
-    table_2: pd.DataFrame,
-    lesion_summary: pd.DataFrame,
-    organ_metrics: pd.DataFrame,
-    **cohorts: pd.DataFrame,
-) -> str:
+def describe_run(**parameters: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Settings and versions, and the CLAIM checklist answered from them."""
+    plain = {
+        name: p.model_dump() if isinstance(p, BaseModel) else p for name, p in parameters.items()
+    }
+    settings = settings_table({**plain, "folds": len(plain["folds"])}, date.today())
+    return settings, claim_table(settings)
+
+
+def count_scans(
+    pseudo_label_review: pd.DataFrame, scan_metrics: pd.DataFrame, **cohorts: pd.DataFrame
+) -> pd.DataFrame:
+    """What became of every cohort's scans.
+
+    Args:
+        pseudo_label_review: As catalogued.
+        scan_metrics: As catalogued.
+        cohorts: `<cohort>_scan_table`, `_accepted_scans` and `_screening` of both.
+    """
+    accepted = pseudo_label_review["accepted"].astype(bool)
+    parts = [
+        cohort_flow(
+            cohorts[f"{cohort}_scan_table"],
+            cohorts[f"{cohort}_accepted_scans"],
+            cohorts[f"{cohort}_screening"],
+            scored=scan_metrics.loc[scan_metrics["cohort"] == cohort, "scan_id"],
+            pseudo_labelled=pseudo_label_review.loc[accepted, "scan_id"],
+        ).assign(cohort=cohort)
+        for cohort in COHORTS
+    ]
+    flow = pd.concat(parts, ignore_index=True)
+    return flow[["cohort", "step", "n_scans", "n_patients"]]
+
+
+def write_report(**material: pd.DataFrame | go.Figure) -> str:
     """Write the report.
 
     Args:
-        table_2: As catalogued.
-        lesion_summary: As catalogued.
-        organ_metrics: As catalogued.
-        cohorts: `<cohort>_scan_table`, `_accepted_scans`, `_screening` and `_table_1` of both.
+        material: Frames by their names, `<cohort>_<frame>` those of a cohort, and figures.
 
     Returns:
         HTML of one page.
     """
-    sections = [
-        Section(
-            "The scans",
-            "How many scans each cohort brought, how many were refused, and what the rest are "
-            "used for.",
-            _flow(cohorts),
-        ),
-        *(_screening(cohort, cohorts[f"{cohort}_screening"]) for cohort in COHORTS),
-        *(
-            Section(
-                f"Table 1: {cohort} cohort", "As in the paper.", cohorts[f"{cohort}_table_1"]
-            )
-            for cohort in COHORTS
-        ),
-        Section(
-            "Table 2: results", "Teacher beside student on the test scans.", table_2
-        ),
-        Section(
-            "Lesions",
-            "Lesions of consensus and model matched one to one from an IoU of 0.1 on; by longest "
-            "axial diameter, nearness to the liver's border and contrast to it. 95 % intervals by "
-            "bootstrap over patients are in lesion_summary.csv.",
-            _lesions(lesion_summary),
-        ),
-        Section(
-            "Structures", "Mean Dice over the test scans that have the structure.",
-            _structures(organ_metrics),
-        ),
-    ]  # fmt: skip
-    return render("Self-training for colorectal liver metastases: report of the study", sections)
-
-
-def _flow(cohorts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    rows = []
-    for cohort in COHORTS:
-        brought, accepted = cohorts[f"{cohort}_scan_table"], cohorts[f"{cohort}_accepted_scans"]
-        by_role = accepted["role"].value_counts()
-        rows.append(
-            {
-                "cohort": cohort,
-                "patients": brought["patient_id"].nunique(),
-                "scans in the table": len(brought),
-                "refused": len(brought) - len(accepted),
-                "accepted": len(accepted),
-                **{role: int(by_role.get(role, 0)) for role in ROLES},
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _screening(cohort: str, findings: pd.DataFrame) -> Section:
-    title = f"Screening: {cohort} cohort"
-    if findings.empty:
-        return Section(title, "No scan was refused or warned of.")
-    refused = findings.loc[findings["severity"] == "refuse", "scan_id"].nunique()
-    return Section(
-        title,
-        f"{refused} scans were refused and are not in the study; a warning keeps its scan in.",
-        findings.rename(columns=_SCREENING)[list(_SCREENING.values())],
+    frames = {name: m for name, m in material.items() if isinstance(m, pd.DataFrame)}
+    drawn = {name: m for name, m in material.items() if isinstance(m, go.Figure)}
+    parts = Material(frames, drawn)
+    lead = prose(
+        "Report of the study, written on {} by coala_kedro {}. Every figure carries its unrounded "
+        "value and the line of the CSV that it is from: point at it.",
+        parts.setting("report written on"),
+        parts.setting("version coala_kedro"),
     )
+    return render(TITLE, lead, [section(parts) for section in SECTIONS])
 
 
-def _lesions(lesion_summary: pd.DataFrame) -> pd.DataFrame:
-    figures = lesion_summary[lesion_summary["metric"].isin(_LESION_FIGURES)]
-    index = ["model", "cohort", "subset"]
-    wide = figures.pivot(index=index, columns="metric", values="value")
-    order = figures[index].drop_duplicates()
-    chosen = wide.loc[pd.MultiIndex.from_frame(order), list(_LESION_FIGURES)].reset_index()
-    return chosen.rename(columns=lambda name: name.replace("_", " "))
+def report_nodes() -> list[Node]:
+    """Figures, settings, and the page of all of them."""
+    return [
+        *(
+            Node(func=draw, inputs=[*frames], outputs=f"{name}_figure", name=f"draw_{name}")
+            for name, (draw, frames) in FIGURES.items()
+        ),
+        Node(
+            func=describe_run,
+            inputs={name: f"params:{name}" for name in PARAMETERS},
+            outputs=["settings", "claim_checklist"],
+            name="describe_run",
+        ),
+        Node(
+            func=count_scans,
+            inputs=_named("pseudo_label_review", "scan_metrics", *_of_cohorts(*_CAME_IN)),
+            outputs="cohort_flow",
+            name="count_scans",
+        ),
+        Node(
+            func=write_report,
+            inputs=_named(*FRAMES) | {name: f"{name}_figure" for name in FIGURES},
+            outputs="report",
+            name="write_report",
+        ),
+    ]
 
 
-def _structures(organ_metrics: pd.DataFrame) -> pd.DataFrame:
-    means = organ_metrics.groupby(["structure", "cohort", "model"], sort=False)["dice"].mean()
-    wide = means.unstack(["cohort", "model"])
-    wide.columns = [", ".join(column) for column in wide.columns]
-    return wide.reset_index()
+_CAME_IN = ("scan_table", "accepted_scans", "screening")
+
+
+def _of_cohorts(*names: str) -> list[str]:
+    return [f"{cohort}.{name}" for cohort in COHORTS for name in names]
+
+
+def _named(*datasets: str) -> dict[str, str]:
+    """Arguments for datasets: their names without dots."""
+    return {dataset.replace(".", "_"): dataset for dataset in datasets}
+
+
+TAKEN = {
+    *_of_cohorts(*_CAME_IN, "table_1"),
+    *("pseudo_label_review", "teacher.cross_validation", "student.cross_validation"),
+}
+"""What the report takes from other pipelines."""
+MADE = {"cohort_flow", "settings", "claim_checklist", "report"} | {
+    f"{name}_figure" for name in FIGURES
+}
+"""What it makes."""
