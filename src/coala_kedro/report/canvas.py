@@ -7,10 +7,11 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
@@ -22,7 +23,8 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _INK = "#222222"
 _GREY = "#8a8a8a"
 _GRID = "#e8e8e8"
-_PANEL_PX = 380
+_PANEL_PX = 252
+_ABOVE_PX, _BELOW_PX, _LEGEND_PX = 36, 92, 62
 _MARKER_PX = 8
 
 
@@ -44,11 +46,11 @@ def panels(titles: Sequence[str], x_title: str, y_title: str, shared_y: bool = F
     figure.update_layout(
         template="none",
         font={"family": "system-ui, sans-serif", "size": 13, "color": _INK},
-        height=_PANEL_PX,
-        margin={"l": 64, "r": 16, "t": 36, "b": 92},
-        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.24, "yanchor": "top"},
+        margin={"l": 64, "r": 16, "t": _ABOVE_PX, "b": _BELOW_PX},
+        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "yanchor": "top"},
         hovermode="closest",
     )
+    resize(figure, _PANEL_PX)
     axis = {
         "showline": True,
         "linecolor": _GREY,
@@ -62,6 +64,28 @@ def panels(titles: Sequence[str], x_title: str, y_title: str, shared_y: bool = F
     figure.update_yaxes({"automargin": True}, title_text=y_title, col=1)
     figure.update_annotations(font={"size": 14})
     return figure
+
+
+def order(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Cohorts and models as they come."""
+    return list(rows["cohort"].unique()), list(rows["model"].unique())
+
+
+def titles(cohorts: list[str]) -> list[str]:
+    """Of the panels."""
+    return [f"{cohort.capitalize()} cohort" for cohort in cohorts]
+
+
+def by_model(rows: pd.DataFrame, models: list[str]) -> Iterator[tuple[int, str, pd.DataFrame]]:
+    """Place and name of each model, and its rows."""
+    for place, model in enumerate(models):
+        yield place, model, rows[rows["model"] == model]
+
+
+def resize(figure: go.Figure, panel_px: int) -> None:
+    """Give the panels a height; the legend stays at its distance below."""
+    height = panel_px + _ABOVE_PX + _BELOW_PX
+    figure.update_layout(height=height, legend_y=-_LEGEND_PX / panel_px)
 
 
 def nothing(words: str) -> go.Figure:

@@ -173,6 +173,11 @@ def shown(value: Any, spec: str = "") -> str:
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
+def words(name: str) -> str:
+    """A name of the frames as people write it."""
+    return name.replace(">=", "≥")
+
+
 def _whole(value: Any) -> str:
     """As the CSV has it."""
     if isinstance(value, str):

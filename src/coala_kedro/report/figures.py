@@ -1,7 +1,7 @@
-"""The study's figures, from its frames.
+"""Figures of scans, from the study's frames.
 
 Models are told apart by colour and symbol, in the order of the frame; every dot says on hovering
-which scan it is. A figure without anything to show is None: the report says so in words.
+which scan it is. A figure without anything to show says so.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import plotly.graph_objects as go
 from coala_kedro.cohort import TIMEPOINTS
 from coala_kedro.report.canvas import (
     box,
+    by_model,
     dots,
     identity,
-    interval,
     level,
     listed,
     nothing,
+    order,
     panels,
+    titles,
 )
 
 SMALLEST_ML = 0.1
@@ -30,7 +32,6 @@ SMALLEST_ML = 0.1
 _WIDE = 20
 """Volumes that differ by more than this factor are drawn on a logarithmic axis."""
 _NO_SCAN = "No scan was tested."
-_NOTHING_FOUND = "No scan has what this figure shows."
 _THERAPY = {"pre": "before therapy", "post": "after therapy"}
 _BIAS = ("volume_bias_ml", "volume_limit_lower_ml", "volume_limit_upper_ml")
 _BIAS_PERCENT = (
@@ -65,15 +66,15 @@ def volumes(scan_metrics: pd.DataFrame) -> go.Figure:
     """Total tumour volume of the model against the consensus, and the line where they agree."""
     if scan_metrics.empty:
         return nothing(_NO_SCAN)
-    cohorts, models = _order(scan_metrics)
-    figure = panels(_titles(cohorts), "Consensus (mL)", "Model (mL)")
+    cohorts, models = order(scan_metrics)
+    figure = panels(titles(cohorts), "Consensus (mL)", "Model (mL)")
     for panel, cohort in enumerate(cohorts):
         of_cohort = scan_metrics[scan_metrics["cohort"] == cohort]
         both = of_cohort[["reference_ml", "predicted_ml"]].to_numpy()
         logarithmic = _is_wide(both)
         ends = _ends(both, logarithmic)
         identity(figure, panel, *ends)
-        for place, model, scans in _by_model(of_cohort, models):
+        for place, model, scans in by_model(of_cohort, models):
             x, y = (scans[c].clip(lower=SMALLEST_ML if logarithmic else 0) for c in
                     ("reference_ml", "predicted_ml"))  # fmt: skip
             dots(figure, panel, x, y, model, place, text=_told(scans), hoverinfo="text+name")
@@ -89,14 +90,14 @@ def dice(scan_metrics: pd.DataFrame) -> go.Figure:
 
     Scans without a Dice are left out; the number of scans stands under each group.
     """
-    cohorts, models = _order(scan_metrics)
+    cohorts, models = order(scan_metrics)
     scored = scan_metrics[scan_metrics["dice"].notna()]
     if scored.empty:
         return nothing("No scan has a Dice: neither consensus nor model has CRLM in any.")
-    figure = panels(_titles(cohorts), "", "Dice", shared_y=True)
+    figure = panels(titles(cohorts), "", "Dice", shared_y=True)
     for panel, cohort in enumerate(cohorts):
         of_cohort = scored[scored["cohort"] == cohort]
-        for place, model, scans in _by_model(of_cohort, models):
+        for place, model, scans in by_model(of_cohort, models):
             for group, timepoint in enumerate(TIMEPOINTS):
                 chosen = scans[scans["timepoint"] == timepoint]
                 x = group + (place - (len(models) - 1) / 2) * 0.38
@@ -110,22 +111,6 @@ def dice(scan_metrics: pd.DataFrame) -> go.Figure:
             {"tickvals": [0, 1], "ticktext": texts, "range": [-0.6, 1.6]}, col=panel + 1
         )
     return figure
-
-
-def lesions(lesion_summary: pd.DataFrame) -> go.Figure:
-    """Sensitivity by size, place and contrast of lesions, with 95 % intervals."""
-    found = lesion_summary[lesion_summary["metric"] == "sensitivity"]
-    return _by_subset(found, "Sensitivity for lesions")
-
-
-def structures(organ_metrics: pd.DataFrame) -> go.Figure:
-    """Mean Dice of every structure and its quartiles over the test scans."""
-    scored = organ_metrics[organ_metrics["dice"].notna()]
-    by = scored.groupby(["model", "cohort", "structure"], sort=False)["dice"]
-    rows = by.quantile(pd.Series([0.25, 0.5, 0.75])).unstack().reset_index()
-    rows = rows.rename(columns={0.25: "ci_low", 0.5: "value", 0.75: "ci_high"})
-    rows["subset"] = rows["structure"].str.replace("_", " ").replace("crlm", "CRLM")
-    return _by_subset(rows, "Dice, median and quartiles")
 
 
 def cross_validation(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
@@ -155,28 +140,6 @@ def cross_validation(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def _by_subset(rows: pd.DataFrame, x_title: str) -> go.Figure:
-    """Values from 0 to 1 of subsets one below the other, a panel per cohort."""
-    subsets = list(rows["subset"].unique())
-    rows = rows[rows["value"].notna()]
-    if rows.empty:
-        return nothing(_NOTHING_FOUND)
-    cohorts, models = _order(rows)
-    figure = panels(_titles(cohorts), x_title, "", shared_y=True)
-    for panel, cohort in enumerate(cohorts):
-        for place, model, chosen in _by_model(rows[rows["cohort"] == cohort], models):
-            y = chosen["subset"].map(subsets.index) + (place - (len(models) - 1) / 2) * 0.25
-            bars = interval(chosen["value"], chosen["ci_low"], chosen["ci_high"])
-            dots(figure, panel, chosen["value"], y, model, place, error_x=bars,
-                 hoverinfo="x+name")  # fmt: skip
-        figure.update_xaxes({"range": [-0.02, 1.02]}, col=panel + 1)
-    ends = [len(subsets) - 0.5, -0.5]
-    ticks = {"tickvals": [*range(len(subsets))], "ticktext": subsets, "range": ends}
-    figure.update_yaxes(ticks)
-    figure.update_layout(height=190 + 26 * len(subsets))
-    return figure
-
-
 def _differences(
     scan_metrics: pd.DataFrame,
     summary: pd.DataFrame,
@@ -186,15 +149,15 @@ def _differences(
 ) -> go.Figure:
     if not difference.notna().any():
         return nothing(_NO_SCAN if scan_metrics.empty else "Every scan is empty for both.")
-    cohorts, models = _order(scan_metrics)
-    figure = panels(_titles(cohorts), "Mean of model and consensus (mL)", y_title)
+    cohorts, models = order(scan_metrics)
+    figure = panels(titles(cohorts), "Mean of model and consensus (mL)", y_title)
     mean = (scan_metrics["reference_ml"] + scan_metrics["predicted_ml"]) / 2
     for panel, cohort in enumerate(cohorts):
         of_cohort = scan_metrics[scan_metrics["cohort"] == cohort]
         logarithmic = _is_wide(mean[of_cohort.index].to_numpy())
         level(figure, panel, 0, None)
         shown = [0.0, *difference[of_cohort.index].dropna()]
-        for place, model, scans in _by_model(of_cohort, models):
+        for place, model, scans in by_model(of_cohort, models):
             x = mean[scans.index].clip(lower=SMALLEST_ML if logarithmic else 0)
             dots(figure, panel, x, difference[scans.index], model, place, text=_told(scans),
                  hoverinfo="text+y+name")  # fmt: skip
@@ -220,19 +183,6 @@ def _levels(
     for metric, dash in zip(lines, ("solid", "dash", "dash"), strict=True):
         if np.isfinite(values.get(metric, np.nan)):
             yield float(values[metric]), dash
-
-
-def _order(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
-    return list(rows["cohort"].unique()), list(rows["model"].unique())
-
-
-def _titles(cohorts: list[str]) -> list[str]:
-    return [f"{cohort.capitalize()} cohort" for cohort in cohorts]
-
-
-def _by_model(rows: pd.DataFrame, models: list[str]) -> Iterator[tuple[int, str, pd.DataFrame]]:
-    for place, model in enumerate(models):
-        yield place, model, rows[rows["model"] == model]
 
 
 def _spread(n: int) -> np.ndarray:

@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from coala_kedro.report.cells import Source
+from coala_kedro.report.cells import Estimate
 from coala_kedro.report.still import svg
 
 Words = str
@@ -49,6 +49,11 @@ class Table:
             return []
         named = ["" if isinstance(column, str) else column[0] for column in self.columns]
         return [(group, len([*several])) for group, several in itertools.groupby(named)]
+
+    @cached_property
+    def dense(self) -> bool:
+        """Whether intervals need a line of their own."""
+        return any(sum(isinstance(cell, Estimate) for cell in row) > 4 for row in self.rows)
 
     @cached_property
     def headings(self) -> list[str]:
@@ -202,25 +207,3 @@ def _flat(items: Sequence[Item | None]) -> list[Any]:
     things = [item for item in items if item is not None and not isinstance(item, str)]
     folded = [item.items for item in things if isinstance(item, Fold)]
     return things + [thing for inner in folded for thing in _flat(inner)]
-
-
-def whole_table(
-    source: Source,
-    headings: dict[str, str],
-    caption: Words,
-    specs: dict[str, str] | None = None,
-) -> Table:
-    """A frame as it stands, column by column.
-
-    Args:
-        source: The frame.
-        headings: By column, in the order shown.
-        caption: Of the table.
-        specs: How columns are shown (`Source.cell`).
-    """
-    specs = specs or {}
-    rows = [
-        [source.cell(row, column, specs.get(column, "")) for column in headings]
-        for row in source.frame.index
-    ]
-    return Table(caption, [*headings.values()], rows, source.name)

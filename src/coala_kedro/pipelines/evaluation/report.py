@@ -12,24 +12,29 @@ from kedro.pipeline import Node
 from pydantic import BaseModel
 
 from coala_kedro.cohort import COHORTS
-from coala_kedro.report import figures
+from coala_kedro.pipelines.evaluation.pictures import Drawing
+from coala_kedro.report import figures, group_figures
 from coala_kedro.report.cells import prose
 from coala_kedro.report.claim import claim_table
 from coala_kedro.report.material import Material
 from coala_kedro.report.page import render
 from coala_kedro.report.sections.checklist import checklist
 from coala_kedro.report.sections.cohort import flow, patients, screening
-from coala_kedro.report.sections.lesions import lesions, structures
+from coala_kedro.report.sections.failures import failures
+from coala_kedro.report.sections.lesions import lesions, structures, subgroups
 from coala_kedro.report.sections.methods import methods
-from coala_kedro.report.sections.results import agreement, glance, results
+from coala_kedro.report.sections.paper import paper
+from coala_kedro.report.sections.readers import readers
+from coala_kedro.report.sections.results import agreement, glance, results, tests
 from coala_kedro.report.sections.training import training
 from coala_kedro.report.settings import settings_table
 from coala_kedro.statistics.cohort_table import cohort_flow
 
+PICTURES = ("worst_scans_outlined",)
 TITLE = "Self-training for colorectal liver metastases"
 SECTIONS = (
-    glance, flow, patients, training, results, agreement, lesions, structures, screening, methods,
-    checklist,
+    glance, flow, patients, training, results, paper, agreement, tests, readers, lesions, subgroups,
+    failures, structures, screening, methods, checklist,
 )  # fmt: skip
 
 PARAMETERS = (
@@ -38,8 +43,9 @@ PARAMETERS = (
 )  # fmt: skip
 """Those that decide results."""
 FRAMES = (
-    "summary", "lesion_summary", "organ_metrics", "scan_metrics", "pseudo_label_review",
-    "cohort_flow", "settings", "claim_checklist",
+    "summary", "lesion_summary", "scan_metrics", "pseudo_label_review",
+    "cohort_flow", "settings", "claim_checklist", "ttv_classes", "free_response",
+    "reader_summary", "tests", "subgroups", "worst_scans", "paper_comparison",
     *(f"{cohort}.{frame}" for cohort in COHORTS for frame in ("table_1", "screening")),
 )  # fmt: skip
 """What the report shows; `<cohort>.<frame>` is in `<cohort>_<frame>.csv`."""
@@ -48,8 +54,11 @@ FIGURES: dict[str, tuple[Callable[..., go.Figure], tuple[str, ...]]] = {
     "bland_altman_percent": (figures.bland_altman_percent, ("scan_metrics", "summary")),
     "volumes": (figures.volumes, ("scan_metrics",)),
     "dice": (figures.dice, ("scan_metrics",)),
-    "lesions": (figures.lesions, ("lesion_summary",)),
-    "structures": (figures.structures, ("organ_metrics",)),
+    "lesions": (group_figures.lesions, ("lesion_summary",)),
+    "free_response": (group_figures.free_response, ("free_response",)),
+    "readers": (group_figures.readers, ("reader_summary",)),
+    "subgroups": (group_figures.subgroups, ("subgroups",)),
+    "structures": (group_figures.structures, ("organ_metrics",)),
     "cross_validation": (
         figures.cross_validation,
         ("teacher.cross_validation", "student.cross_validation"),
@@ -92,18 +101,23 @@ def count_scans(
     return flow[["cohort", "step", "n_scans", "n_patients"]]
 
 
-def write_report(**material: pd.DataFrame | go.Figure) -> str:
+def write_report(drawing: Drawing, **material: pd.DataFrame | go.Figure | bytes) -> str:
     """Write the report.
 
     Args:
-        material: Frames by their names, `<cohort>_<frame>` those of a cohort, and figures.
+        drawing: Whether pictures of patients may be in it.
+        material: Frames by their names, `<cohort>_<frame>` those of a cohort; figures by
+            `<name>_figure`; pictures.
 
     Returns:
         HTML of one page.
     """
     frames = {name: m for name, m in material.items() if isinstance(m, pd.DataFrame)}
-    drawn = {name: m for name, m in material.items() if isinstance(m, go.Figure)}
-    parts = Material(frames, drawn)
+    drawn = {
+        name.removesuffix("_figure"): m for name, m in material.items() if isinstance(m, go.Figure)
+    }
+    pictures = {name: m for name, m in material.items() if isinstance(m, bytes)}
+    parts = Material(frames, drawn, pictures if drawing.pictures_in_report else {})
     lead = prose(
         "Report of the study, written on {} by coala_kedro {}. Every figure carries its unrounded "
         "value and the line of the CSV that it is from: point at it.",
@@ -134,7 +148,9 @@ def report_nodes() -> list[Node]:
         ),
         Node(
             func=write_report,
-            inputs=_named(*FRAMES) | {name: f"{name}_figure" for name in FIGURES},
+            inputs=_named(*FRAMES)
+            | _named(*(f"{name}_figure" for name in FIGURES), *PICTURES)
+            | {"drawing": "params:drawing"},
             outputs="report",
             name="write_report",
         ),

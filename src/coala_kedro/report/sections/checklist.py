@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from coala_kedro.report.cells import prose
 from coala_kedro.report.material import Material
-from coala_kedro.report.page import Section, whole_table
+from coala_kedro.report.page import Section
 from coala_kedro.report.sections.methods import cite
+from coala_kedro.report.tables import whole_table
 
 _HEADINGS = {
     "item": "", "section": "section", "topic": "what is asked", "answered": "answered",

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from coala_kedro.cohort import COHORTS
 from coala_kedro.report.cells import Cell, Source, prose
 from coala_kedro.report.material import Material
-from coala_kedro.report.page import Flow, Flows, Item, Section, Table, whole_table
+from coala_kedro.report.page import Flow, Flows, Item, Section, Table
+from coala_kedro.report.tables import whole_table
 
 _STEPS = {
     "came in": "in the scan table",

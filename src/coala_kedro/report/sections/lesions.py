@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from coala_kedro.report.cells import Source
 from coala_kedro.report.material import Material
-from coala_kedro.report.page import Section, Table
+from coala_kedro.report.page import Section
+from coala_kedro.report.tables import by_model
 
-_FIGURES = {
+_DETECTION = {
     "sensitivity": ("Sensitivity", ".2f"),
     "precision": ("Precision", ".2f"),
     "false_positives_per_scan": ("False positives a scan", ".2f"),
+}
+_SUBGROUP = {
+    "dice_mean": ("Dice, mean", ".2f"),
+    "sensitivity": ("Lesions found", ".2f"),
+    "volume_bias_percent": ("Volume bias, %", "+z.1f"),
 }
 
 
 def lesions(material: Material) -> Section:
     """Detection by size, place and contrast."""
     source = material["lesion_summary"]
+    tables = [
+        by_model(
+            source,
+            {name: {"subset": name} for name in source.rows(cohort=cohort)["subset"].unique()},
+            _DETECTION,
+            material.models,
+            ("lesions", "n_lesions", "value"),
+            f"{cohort.capitalize()} cohort: detection of lesions, with 95 % intervals.",
+            cohort=cohort,
+        )
+        for cohort in material.cohorts
+    ]
     return Section(
         "Lesions",
         [
@@ -27,34 +44,13 @@ def lesions(material: Material) -> Section:
                 "Share of the consensus' lesions that each model finds, with 95 % intervals by "
                 "bootstrap over patients; a subset without a lesion is left empty.",
             ),
-            *(_detection(source, cohort, material.models) for cohort in material.cohorts),
-        ],
-    )
-
-
-def _detection(source: Source, cohort: str, models: list[str]) -> Table:
-    subsets = source.rows(cohort=cohort)["subset"].unique()
-    columns = [(metric, model) for metric in _FIGURES for model in models]
-    rows = [
-        [
-            subset,
-            source.figure(
-                ".0f", metric="n_lesions", subset=subset, cohort=cohort, model=models[0]
-            ).value,
-            *(
-                source.figure(
-                    _FIGURES[metric][1], metric=metric, subset=subset, cohort=cohort, model=model
-                )
-                for metric, model in columns
+            *tables,
+            material.plot(
+                "free_response",
+                "Free-response curve: what a model finds and invents as fewer of its folds have to "
+                "see a lesion. Point at the curve for the share of folds.",
             ),
-        ]
-        for subset in subsets
-    ]
-    return Table(
-        f"{cohort.capitalize()} cohort: detection of lesions, with 95 % intervals.",
-        ["", "lesions", *((_FIGURES[metric][0], model) for metric, model in columns)],
-        rows,
-        source.name,
+        ],
     )
 
 
@@ -70,5 +66,31 @@ def structures(material: Material) -> Section:
                 "Dice of every structure over the test scans that have it: median and quartiles. "
                 "Every scan's is in organ_metrics.csv.",
             ),
+        ],
+    )
+
+
+def subgroups(material: Material) -> Section:
+    """By scanner, slice thickness, tumour load and number of lesions."""
+    source = material["subgroups"]
+    tables = []
+    for cohort in material.cohorts:
+        pairs = source.rows(cohort=cohort)[["grouping", "group"]].drop_duplicates()
+        groups = {
+            f"{grouping}: {group}": {"grouping": grouping, "group": group}
+            for grouping, group in pairs.itertuples(index=False)
+        }
+        caption = f"{cohort.capitalize()} cohort: groups of scans, with 95 % intervals."
+        tables.append(
+            by_model(source, groups, _SUBGROUP, material.models,
+                     ("scans", "volume_bias_ml", "n_scans"), caption, cohort=cohort)
+        )  # fmt: skip
+    return Section(
+        "Subgroups",
+        [
+            "Few scans stand behind each group: look for what falls far apart, not for small "
+            "differences.",
+            material.plot("subgroups", "Mean Dice of groups of scans, with 95 % intervals."),
+            *tables,
         ],
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from coala_kedro.report.material import Material
-from coala_kedro.report.page import Fold, References, Section, environment, whole_table
+from coala_kedro.report.page import Fold, References, Section, environment
+from coala_kedro.report.tables import whole_table
 
 REFERENCES = {
     "coala": "Bereska JI, Zeeuw M, Wagenaar L, et al. Development and external evaluation of a "

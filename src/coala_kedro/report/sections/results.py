@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from coala_kedro.report.cells import Cell, Estimate, Source, prose
+from coala_kedro.report.cells import Cell, Estimate, Source, prose, words
 from coala_kedro.report.material import Material
-from coala_kedro.report.page import Cards, Section, Table
+from coala_kedro.report.page import Cards, Fold, Section, Table
 
 Row = tuple[str, str, str, str, str]
 """Label, frame, metric, subset, format."""
@@ -40,6 +40,13 @@ _RESULTS: tuple[Row, ...] = (
     ("Lesions, F1", "lesion_summary", "f1", "all", ".2f"),
     ("Lesions, false positives a scan", "lesion_summary", "false_positives_per_scan", "all", ".2f"),
 )
+_GLANCE: tuple[Row, ...] = (
+    ("mean Dice", "summary", "dice_mean", "all", ".2f"),
+    ("ICC of tumour volume", "summary", "icc_consistency", "all", ".2f"),
+    ("% bias of tumour volume", "summary", "volume_bias_percent", "all", "+z.1f"),
+    ("of lesions found", "lesion_summary", "sensitivity", "all", ".0%"),
+    ("false positives a scan", "lesion_summary", "false_positives_per_scan", "all", ".2f"),
+)
 _AGREEMENT: tuple[Row, ...] = (
     ("ICC, consistency (the paper's)", "summary", "icc_consistency", "all", ".3f"),
     ("ICC, absolute agreement", "summary", "icc_agreement", "all", ".3f"),
@@ -62,57 +69,49 @@ _AGREEMENT: tuple[Row, ...] = (
 )
 _METRICS = {
     "dice": ("Dice", ".3f"),
-    "nsd_3mm": ("surface Dice at 3 mm", ".3f"),
-    "volume_error_ml": ("volume error, mL", ".1f"),
-    "absolute_volume_error_ml": ("absolute volume error, mL", ".1f"),
+    "nsd_3mm": ("Surface Dice at 3 mm", ".3f"),
+    "volume_error_ml": ("Volume error, mL", ".1f"),
+    "absolute_volume_error_ml": ("Absolute volume error, mL", ".1f"),
 }
 
 
 def glance(material: Material) -> Section:
     """The last model's main figures on every cohort."""
-    summary, lesions = material["summary"], material["lesion_summary"]
-    model = material.models[-1]
     items: list[Any] = []
     for cohort in material.cohorts:
-        where = {"model": model, "cohort": cohort, "subset": "all"}
-
-        def of(source: Source, metric: str, spec: str, where: dict = where) -> Estimate:
-            return source.figure(spec, metric=metric, **where)
-
-        dice = of(summary, "dice_mean", ".2f")
-        items.append(
-            prose(
-                "<b>{} cohort</b>, {}: {} scans of {} patients.",
-                cohort.capitalize(),
-                model,
-                summary.figure(value="n_scans", metric="icc_consistency", **where),
-                summary.figure(value="n_patients", metric="icc_consistency", **where),
+        model = material.models[-1]
+        n_scans, n_patients = (
+            material["summary"].figure(
+                value=count, metric="n_both_empty", subset="all", model=model, cohort=cohort
             )
+            for count in ("n_scans", "n_patients")
         )
-        items.append(
-            Cards(
-                [
-                    (dice.value, _with_interval("mean Dice", dice)),
-                    _card("ICC of tumour volume", of(summary, "icc_consistency", ".2f")),
-                    _card("% bias of tumour volume", of(summary, "volume_bias_percent", "+z.1f")),
-                    _card("of lesions found", of(lesions, "sensitivity", ".0%")),
-                    _card("false positives a scan", of(lesions, "false_positives_per_scan", ".2f")),
-                ]
-            )
-        )
+        about = "<b>{} cohort</b>, {}: {} scans of {} patients."
+        items += [
+            prose(about, cohort.capitalize(), model, n_scans, n_patients),
+            Cards([_card(material, cohort, row) for row in _GLANCE]),
+        ]
     if not items:
         items = ["No scan was tested: the study has no results yet."]
     return Section("At a glance", items)
 
 
-def _card(label: str, figure: Estimate) -> tuple[Cell, Markup]:
-    return figure.value, _with_interval(label, figure)
-
-
-def _with_interval(label: str, figure: Estimate) -> Markup:
-    if figure.low is None or figure.high is None or not figure.low.defined:
-        return prose("{}", label)
-    return prose("{}<br>95 % interval {} to {}", label, figure.low, figure.high)
+def _card(material: Material, cohort: str, row: Row) -> tuple[Cell, Markup]:
+    """The last model's figure; its interval, the other models' and the paper's below."""
+    label, frame, metric, subset, spec = row
+    *others, last = material.models
+    where = {"metric": metric, "subset": subset, "cohort": cohort}
+    figure, *before = (material[frame].figure(spec, model=m, **where) for m in (last, *others))
+    lines = [prose("{}", label)]
+    if figure.low and figure.high and figure.low.defined and figure.high.defined:
+        lines.append(prose("95 % interval {} to {}", figure.low, figure.high))
+    lines += [prose("{} {}", name, f.value) for name, f in zip(others, before, strict=True)]
+    source = material["paper_comparison"]
+    lines += [
+        prose("paper {}", source.cell(line, "paper", spec))
+        for line in source.rows(model=last, **where).index
+    ]
+    return figure.value, Markup("<br>").join(lines)
 
 
 def results(material: Material) -> Section:
@@ -149,8 +148,10 @@ def agreement(material: Material) -> Section:
                 _AGREEMENT,
                 "Agreement of total tumour volume (TTV) between model and consensus, with 95 % "
                 "intervals by bootstrap over patients. Proportional bias is the slope of the "
-                "difference on the mean: negative where large volumes are drawn too small.",
+                "difference on the mean: negative where large volumes are drawn too small. "
+                "Textbook intervals (F, Student's t) are in agreement.csv.",
             ),
+            *_classes(material),
             material.plot(
                 "volumes",
                 "Total tumour volume of every test scan; the broken line is perfect agreement.",
@@ -168,6 +169,33 @@ def agreement(material: Material) -> Section:
         ],
         short="Agreement",
     )
+
+
+def _classes(material: Material) -> list[Table]:
+    """Classes of tumour volume, consensus down and the last model across."""
+    source = material["ttv_classes"]
+    tables = []
+    for cohort in material.cohorts:
+        where = {"cohort": cohort, "model": material.models[-1]}
+        names = list(source.rows(**where)["reference_class"].unique())
+        rows = [
+            [
+                words(reference),
+                *(
+                    source.figure(
+                        value="n_scans", reference_class=reference, predicted_class=name, **where
+                    )
+                    for name in names
+                ),
+            ]
+            for reference in names
+        ]
+        caption = (
+            f"{cohort.capitalize()} cohort: scans by class of tumour volume, consensus down and "
+            f"{material.models[-1]} across."
+        )
+        tables.append(Table(caption, ["", *map(words, names)], rows, source.name))
+    return tables
 
 
 def _side_by_side(material: Material, rows: Sequence[Row], caption: str) -> Table:
@@ -193,26 +221,7 @@ def _side_by_side(material: Material, rows: Sequence[Row], caption: str) -> Tabl
 def tests(material: Material) -> Section:
     """Every test, the paper's among them."""
     source = material["tests"]
-    rows = []
-    for row in source.frame.to_dict("index").items():
-        number, told = row
-        label, spec = _METRICS.get(told["metric"], (told["metric"], ".3g"))
-        rows.append(
-            [
-                source.cell(number, "comparison"),
-                source.cell(number, "cohort"),
-                label,
-                source.cell(number, "test"),
-                Estimate(*(source.cell(number, c, "+z" + spec) for c in _ESTIMATE)),
-                source.cell(number, "effect_size", "+z.2f"),
-                source.cell(number, "p", "p"),
-                source.cell(number, "n_patients"),
-            ]
-        )
-    headings = [
-        "compared", "cohort", "figure", "test", "difference (95 % interval)", "effect size", "p",
-        "patients",
-    ]  # fmt: skip
+    main, *others = (_comparisons(source, metric) for metric in _METRICS)
     return Section(
         "Tests",
         [
@@ -220,10 +229,30 @@ def tests(material: Material) -> Section:
             "scan as another patient. Beside it stand tests that respect repeated scans: a mixed "
             "model with a random intercept for each patient, and paired tests of patients. p "
             "values are not corrected for their number: read them as descriptions.",
-            Table("Differences, after minus before, and later minus earlier model.", headings,
-                  rows, source.name),
+            main,
+            Fold("The same tests of other figures", others),
         ],
-    )  # fmt: skip
+    )
+
+
+def _comparisons(source: Source, metric: str) -> Table:
+    label, spec = _METRICS[metric]
+    rows: list[list[Any]] = [
+        [
+            source.cell(row, "comparison"),
+            source.cell(row, "cohort"),
+            source.cell(row, "test"),
+            Estimate(*(source.cell(row, c, f"+z{spec}") for c in _ESTIMATE)),
+            source.cell(row, "effect_size", "+z.2f"),
+            source.cell(row, "p", "p"),
+            source.cell(row, "n_patients"),
+        ]
+        for row in source.rows(metric=metric).index
+    ]
+    headings = [
+        "compared", "cohort", "test", "difference", "effect size", "p", "patients",
+    ]  # fmt: skip
+    return Table(f"{label}: differences with 95 % intervals.", headings, rows, source.name)
 
 
 _ESTIMATE = ("estimate", "ci_low", "ci_high")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from coala_kedro.report.cells import prose
 from coala_kedro.report.material import Material
-from coala_kedro.report.page import Section, whole_table
+from coala_kedro.report.page import Section
+from coala_kedro.report.tables import whole_table
 
 _REVIEW = {
     "scan_id": "scan", "n_lesions": "lesions", "crlm_ml": "CRLM, mL",
