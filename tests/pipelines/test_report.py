@@ -1,79 +1,212 @@
+"""The report from frames to its page: every figure from its CSV, and words where there is none."""
+
+import re
+
 import pandas as pd
 import pytest
+from browser import check_in_browser, needs_chromium, opened
+from evaluated import NORMAL, ODD, Cohort, evaluate, scan
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog
+from reading import Page, Tables, is_rounding_of, is_value_of
 
-from coala_kedro.pipelines.evaluation.report import write_report
+from coala_kedro.cohort import COHORTS
+from coala_kedro.pipelines.evaluation import report
+from coala_kedro.pipelines.evaluation.pictures import Drawing
+from coala_kedro.statistics.cohort_table import table_1
 
-SCANS = pd.DataFrame(
-    {
-        "scan_id": ["a", "b", "c"],
-        "patient_id": ["p", "p", "q"],
-        "role": ["manual", "unlabelled", "test"],
-    }
-)
-FINDINGS = pd.DataFrame(
-    [("b", "no_air", "refuse", "scan", "24", "-500", "are these HU?")],
-    columns=["scan_id", "code", "severity", "subject", "measured", "limit", "remedy"],
-)
-TABLE = pd.DataFrame({"figure": ["Scans"], "value": ["3"]})
-LESIONS = pd.DataFrame(
-    {
-        "model": "student",
-        "cohort": "internal",
-        "subset": ["all", "all", "< 10 mm", "< 10 mm"],
-        "metric": ["n_lesions", "sensitivity"] * 2,
-        "value": [4.0, 0.75, 0.0, float("nan")],
-    }
-)
-ORGANS = pd.DataFrame(
-    {
-        "structure": ["liver", "liver", "crlm"],
-        "cohort": "internal",
-        "model": "student",
-        "dice": [0.9, 0.8, float("nan")],
-    }
-)
+SECTIONS = [
+    "At a glance", "The scans: from the hospital to the test", "Patients", "Training", "Results",
+    "The paper beside the run", "Agreement of tumour volume", "Tests", "Readers", "Lesions",
+    "Subgroups", "Failures", "Structures", "Screening", "Methods", "CLAIM 2024 checklist",
+]  # fmt: skip
+KNOWN = {"95", "0", "0.1", "1", "1.5", "2", "3", "10", "2024", "95th"}
+"""Numbers that the words define and no study changes: 95 % intervals, 10 mm from the border …"""
+FINDINGS = ["scan_id", "code", "severity", "subject", "measured", "limit", "remedy"]
+REFUSED = ("z_pre", "no_air", "refuse", "scan", "24", "-500", "are these <HU>?")
+PNG = b"\x89PNG outlines"
 
 
-@pytest.fixture
-def cohorts():
-    made = {}
-    for cohort in ("internal", "external"):
-        made |= {
-            f"{cohort}_scan_table": SCANS,
-            f"{cohort}_accepted_scans": SCANS[SCANS["scan_id"] != "b"],
-            f"{cohort}_screening": FINDINGS,
-            f"{cohort}_table_1": TABLE,
+class Study:
+    """A study's frames in the files of the catalog, and the report from what those files say."""
+
+    def __init__(self, scans, folder, project, conf, findings=()):
+        parameters = conf("base")["parameters"]
+        arguments = {"base_env": "base", "default_run_env": "base"}
+        entries = OmegaConfigLoader(
+            str(project / "conf"), runtime_params={"data": str(folder)}, **arguments
+        )["catalog"]
+        self.folder = folder / "08_reporting"
+        self._catalog = DataCatalog.from_config(entries)
+        self._drawing = Drawing(**parameters["drawing"])
+        cohort = Cohort(*scans)
+        for name, frame in evaluate(cohort, folder).items():
+            self._save(name, frame)
+        came_in = pd.concat(
+            [cohort.accepted, pd.DataFrame([scan("z", "pre")]).drop(columns=["lesions", "found"])]
+        )
+        for name in COHORTS:
+            accepted = cohort.accepted if name == "internal" else cohort.accepted.iloc[:0]
+            table = came_in if name == "internal" else came_in.iloc[:0]
+            told = pd.DataFrame(findings if name == "internal" else [], columns=FINDINGS)
+            self._save(f"{name}.screening", told)
+            self._save(f"{name}.table_1", table_1(accepted))
+            self._save(f"{name}.accepted_scans", accepted)
+            self._save(f"{name}.usable_scans", table)
+        self._save("pseudo_label_review", pd.DataFrame(
+            {"scan_id": ["u"], "n_lesions": [1], "crlm_ml": [2.5], "fold_agreement": [float("nan")],
+             "accepted": [True], "reason": ["accepted"]}))  # fmt: skip
+        for model in ("teacher", "student"):
+            self._save(f"{model}.cross_validation", pd.DataFrame(
+                {"stage": ["lowres"], "fold": [0], "scan_id": ["m"], "structure": ["crlm"],
+                 "dice": [0.5]}))  # fmt: skip
+        asked = {name: parameters[name] for name in report.PARAMETERS}
+        settings, checklist = report.describe_run(**asked)
+        self._save("settings", settings)
+        self._save("claim_checklist", checklist)
+        self._save("cohort_flow", report.count_scans(
+            self._load("pseudo_label_review"), self._load("scan_metrics"),
+            **{f"{name}_{frame}": self._load(f"{name}.{entry}")
+               for name in COHORTS
+               for frame, entry in (("scan_table", "usable_scans"),
+                                    ("accepted_scans", "accepted_scans"),
+                                    ("screening", "screening"))}))  # fmt: skip
+
+    def _save(self, name, frame):
+        self._catalog.save(name, frame)
+
+    def _load(self, name):
+        return self._catalog.load(name)
+
+    def html(self, **drawing):
+        figures = {
+            f"{name}_figure": draw(*map(self._load, frames))
+            for name, (draw, frames) in report.FIGURES.items()
         }
+        frames = {name.replace(".", "_"): self._load(name) for name in report.FRAMES}
+        return report.write_report(
+            self._drawing.model_copy(update=drawing), worst_scans_outlined=PNG, **frames, **figures
+        )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, project, conf):
+    return Study(NORMAL, tmp_path_factory.mktemp("study"), project, conf, [REFUSED])
+
+
+@pytest.fixture(scope="module")
+def html(study):
+    return study.html()
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def not_of_their_csv(page, folder):
+    tables = Tables(folder)
+    return [
+        (value, place, shown)
+        for value, place, shown in page.figures
+        if not is_value_of(value, tables.text(place)) or not is_rounding_of(shown, value)
+    ]
+
+
+def test_every_figure_is_that_of_its_csv(page, study):
+    assert len(page.figures) > 1000
+    assert {place.split(",")[0] for _, place, _ in page.figures} >= {
+        "summary.csv", "lesion_summary.csv", "reader_summary.csv", "tests.csv", "subgroups.csv",
+        "worst_scans.csv", "paper_comparison.csv", "ttv_classes.csv", "cohort_flow.csv",
+        "settings.csv", "claim_checklist.csv", "internal_table_1.csv", "pseudo_label_review.csv",
+    }  # fmt: skip
+    assert not_of_their_csv(page, study.folder) == []
+
+
+def test_a_figure_that_is_not_in_its_csv_is_noticed(page, study, html):
+    value, place, shown = next(f for f in page.figures if f[1].startswith("summary.csv"))
+    forged = html.replace(f'<data value="{value}" data-at="{place}">{shown}<',
+                          f'<data value="{value}1" data-at="{place}">{shown}<')  # fmt: skip
+    assert not_of_their_csv(Page(forged), study.folder)
+
+
+def test_no_number_stands_loose_in_the_words(page):
+    assert {*page.loose_numbers} - KNOWN == set()
+
+
+def test_all_sections_are_there_and_in_the_contents(page, html):
+    assert page.titles == SECTIONS
+    anchors = re.findall(r'<li><a href="#([^"]+)">', html)
+    assert len(anchors) == len(SECTIONS)
+    assert all(f'<section id="{anchor}">' in html for anchor in anchors)
+
+
+def test_refused_scans_are_told_with_reason_and_remedy(html):
+    assert "are these &lt;HU&gt;?" in html
+    assert "no air" in html
+
+
+def test_patients_are_shown_only_if_they_may_be(study, html):
+    assert '<img src="data:image/png;base64,' in html
+    without = study.html(pictures_in_report=False)
+    assert "<img" not in without
+    assert "Pictures of patients are left out" in without
+
+
+def test_methods_tell_of_this_run(page, conf):
+    told = {place: shown for _, place, shown in page.figures if place.startswith("settings.csv")}
+    protocol = conf("base")["parameters"]["protocol"]
+    methods = " ".join(told.values())
+    assert str(protocol["epochs"]) in methods
+    assert "2.8" in methods
+
+
+@pytest.fixture(scope="module")
+def path(html, tmp_path_factory):
+    made = tmp_path_factory.mktemp("page") / "report.html"
+    made.write_text(html)
     return made
 
 
-def lesions_with(figures):
-    missing = [f for f in figures if f not in set(LESIONS["metric"])]
-    more = [LESIONS.assign(metric=name, value=0.5).drop_duplicates() for name in missing]
-    return pd.concat([LESIONS, *more], ignore_index=True).drop_duplicates(
-        ["model", "cohort", "subset", "metric"]
-    )
+@needs_chromium
+def test_the_page_opens_and_prints(path):
+    check_in_browser(path, SECTIONS)
 
 
-FIGURES = ("n_lesions", "sensitivity", "precision", "f1", "false_positives_per_scan")
+@needs_chromium
+def test_a_narrow_window_needs_no_scrolling_sideways(path):
+    with opened(path, width=480) as shown:
+        shown.scroll_through()
+        assert shown.page.evaluate("document.documentElement.scrollWidth") <= 480
 
 
-def test_refused_scans_are_listed_with_reason_and_remedy(cohorts):
-    page = write_report(TABLE, lesions_with(FIGURES), ORGANS, **cohorts)
-    assert "1 scans were refused" in page
-    for word in ("no_air", "-500", "are these HU?"):
-        assert page.count(f"<td>{word}</td>") == 2
-    assert '<data value="3">3</data>' in page
+@needs_chromium
+def test_without_scripts_figures_are_stills(path):
+    with opened(path, scripts=False) as shown:
+        stills, places = (shown.page.locator(name) for name in (".still", ".interactive"))
+        assert stills.count() == places.count() > 5
+        assert all(still.is_visible() for still in stills.all())
+        assert not any(place.is_visible() for place in places.all())
 
 
-def test_a_cohort_without_findings_says_so(cohorts):
-    clean = {f"{c}_screening": FINDINGS.iloc[:0] for c in ("internal", "external")}
-    page = write_report(TABLE, lesions_with(FIGURES), ORGANS, **(cohorts | clean))
-    assert page.count("No scan was refused or warned of.") == 2
+@needs_chromium
+def test_a_request_would_be_refused(path):
+    with opened(path) as shown:
+        asked = "fetch('http://localhost:9/').then(() => 'sent', (error) => error.message)"
+        assert shown.page.evaluate(asked) == "Failed to fetch"
+        assert any("Content Security Policy" in text for text in shown.complaints)
+        assert not any("localhost" in url for url in shown.requests)
 
 
-def test_figures_are_those_of_the_frames(cohorts):
-    page = write_report(TABLE, lesions_with(FIGURES), ORGANS, **cohorts)
-    assert '<data value="0.75">0.75</data>' in page
-    assert '<data value="0.8500000000000001">0.85</data>' in page
-    assert "nan" not in page.lower()
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(ODD))
+def test_an_odd_cohort_has_words_where_a_figure_cannot_be(name, tmp_path, project, conf):
+    study = Study(ODD[name], tmp_path, project, conf)
+    html = study.html()
+    page = Page(html)
+    assert page.titles == SECTIONS
+    assert page.missing
+    assert not_of_their_csv(page, study.folder) == []
+    shown = [shown for _, _, shown in page.figures] + [text for _, text in page.words]
+    assert not re.search(r"\b[Nn]a[Nn]\b|\bNone\b|<NA>", " ".join(shown + page.missing))
+    assert "not defined" not in page.missing, "a reason is known, but not told"

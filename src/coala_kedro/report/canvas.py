@@ -179,6 +179,7 @@ def level(figure: go.Figure, panel: int, y: float, place: int | None, dash: str 
         layer="below",
         row=1,
         col=panel + 1,
+        exclude_empty_subplots=False,
     )
 
 

@@ -8,6 +8,7 @@ lines as an editor counts them), so that readers and tests can follow it back.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -170,6 +171,8 @@ def shown(value: Any, spec: str = "") -> str:
         text = format(number, spec)
     else:
         text = f"{number:,.0f}" if number.is_integer() else f"{number:.3g}"
+    if text.startswith("-") and not re.search("[1-9∞]", text):
+        return text[1:]
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 

@@ -34,6 +34,8 @@ def lesions(lesion_summary: pd.DataFrame) -> go.Figure:
 def structures(organ_metrics: pd.DataFrame) -> go.Figure:
     """Mean Dice of every structure and its quartiles over the test scans."""
     scored = organ_metrics[organ_metrics["dice"].notna()]
+    if scored.empty:
+        return nothing("No scan has a structure that can be scored.")
     by = scored.groupby(["model", "cohort", "structure"], sort=False)["dice"]
     rows = by.quantile(pd.Series([0.25, 0.5, 0.75])).unstack().reset_index()
     rows = rows.rename(columns={0.25: "ci_low", 0.5: "value", 0.75: "ci_high"})

@@ -1,0 +1,94 @@
+"""The report in a real browser: Debian's Chromium, driven by Playwright."""
+
+import io
+import json
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason=f"none of {', '.join(NAMES)} is installed: apt-get install chromium"
+)
+
+
+class Opened:
+    """A page in the browser.
+
+    Attributes:
+        page: Playwright's.
+        requests: Everything that was asked for, the page's own file among it.
+        complaints: What the console and uncaught errors said.
+    """
+
+    def __init__(self, page):
+        self.page, self.requests, self.complaints = page, [], []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def scroll_through(self):
+        """Look at all of the page, as figures are drawn when they come near."""
+        place, step = 0, 600
+        while place < self.page.evaluate("document.documentElement.scrollHeight"):
+            self.page.evaluate(f"window.scrollTo({{top: {place}, behavior: 'instant'}})")
+            self.page.wait_for_timeout(60)
+            place += step
+        self.page.wait_for_timeout(300)
+
+    def dots(self):
+        """Of every figure: how many dots its data have, and how many are drawn."""
+        return {
+            source.get_attribute("data-for"): (
+                sum(
+                    sum(value is not None for value in trace["y"])
+                    for trace in json.loads(source.text_content())["data"]
+                    if "markers" in trace.get("mode", "")
+                ),
+                self.page.locator(f"#{source.get_attribute('data-for')} .points path").count(),
+            )
+            for source in self.page.locator("script.figure").all()
+        }
+
+    def pdf_text(self):
+        """The text of the page as it is printed."""
+        from pypdf import PdfReader
+
+        printed = self.page.pdf(prefer_css_page_size=True, print_background=True)
+        pages = PdfReader(io.BytesIO(printed)).pages
+        return "\n".join(page.extract_text() for page in pages)
+
+
+@contextmanager
+def opened(path, width=1280, scripts=True):
+    """Open a file in a window of that width."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(
+            viewport={"width": width, "height": 900}, java_script_enabled=scripts
+        )
+        shown = Opened(page)
+        page.goto(path.resolve().as_uri())
+        yield shown
+        browser.close()
+
+
+def check_in_browser(path, titles):
+    """The page asks for nothing but itself, complains of nothing, fits, is drawn and prints."""
+    with opened(path) as shown:
+        shown.scroll_through()
+        assert shown.requests == [path.resolve().as_uri()]
+        assert shown.complaints == []
+        assert shown.page.evaluate("document.documentElement.scrollWidth") <= 1280
+        dots = shown.dots()
+        assert len(dots) > 5
+        for name, (expected, drawn) in dots.items():
+            assert drawn == expected, name
+        text = shown.pdf_text()
+        for title in titles:
+            assert title in text
+        assert "protocol.optimiser.momentum" in text, "what is folded away is printed"
