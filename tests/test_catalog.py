@@ -85,8 +85,9 @@ def test_layers_do_not_cycle(catalog):
     assert order == ["raw", "preprocessed", "teacher", "pseudo labels", "student", "reporting"]
 
 
-def test_pictures_of_patients_stay_where_they_are(conf):
-    entry = conf("base")["catalog"]["figure_3"]
+@pytest.mark.parametrize("name", ["figure_3", "worst_scans_outlined", "report"])
+def test_pictures_of_patients_stay_where_they_are(conf, name):
+    entry = conf("base")["catalog"][name]
     assert entry["metadata"]["kedro-viz"]["preview"] is False
     assert "mlflow" not in entry["metadata"]
 
