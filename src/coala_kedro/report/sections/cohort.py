@@ -9,8 +9,8 @@ from markupsafe import Markup
 from coala_kedro.cohort import COHORTS
 from coala_kedro.report.cells import Cell, Source, prose
 from coala_kedro.report.material import Material
-from coala_kedro.report.page import Flow, Flows, Item, Section, Table
-from coala_kedro.report.tables import whole_table
+from coala_kedro.report.page import Flow, Flows, Fold, Item, Section, Table
+from coala_kedro.report.tables import rows_of
 
 _STEPS = {
     "came in": "in the scan table",
@@ -23,7 +23,7 @@ _STEPS = {
     "tested": "tested",
 }
 _FINDINGS = {
-    "scan_id": "scan", "code": "finding", "severity": "what followed", "subject": "of",
+    "scan_id": "scan", "code": "finding", "subject": "of",
     "measured": "measured", "limit": "limit", "remedy": "remedy",
 }  # fmt: skip
 
@@ -130,8 +130,13 @@ def screening(material: Material) -> Section:
         source = material[f"{cohort}_screening"]
         if source.frame.empty:
             items.append(f"{_cohort(cohort)}: no scan was refused or warned of.")
-        else:
-            items.append(whole_table(source, _FINDINGS, f"{_cohort(cohort)}: what was found."))
+        for severity, caption in (("refuse", "refused"), ("warn", "warned of, but used")):
+            rows = rows_of(source, source.rows(severity=severity).index, _FINDINGS, {})
+            table = Table(
+                f"{_cohort(cohort)}: {caption}.", [*_FINDINGS.values()], rows, source.name
+            )
+            if rows:
+                items.append(table if severity == "refuse" else Fold(table.caption, [table]))
     return Section("Screening", items)
 
 
