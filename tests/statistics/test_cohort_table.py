@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from coala_kedro.cohort import check_scan_table
-from coala_kedro.statistics.cohort_table import table_1
+from coala_kedro.statistics.cohort_table import cohort_flow, table_1
 
 
 @pytest.fixture
@@ -66,3 +66,29 @@ def test_every_cohort_has_the_same_rows(scan_table):
     bare = scan_table[["scan_id", "patient_id", "timepoint", "role", "acquired_on"]]
     for other in (bare, scan_table.iloc[:1], scan_table.iloc[:0]):
         assert rows(table_1(other)).keys() == rows(table_1(scan_table)).keys()
+
+
+def test_the_flow_counts_every_scan_from_the_table_to_the_test():
+    came_in = pd.DataFrame(
+        [("a1", "a", "manual"), ("b1", "b", "unlabelled"), ("b2", "b", "unlabelled"),
+         ("c1", "c", "test"), ("c2", "c", "test"), ("d1", "d", "test")],
+        columns=["scan_id", "patient_id", "role"],
+    )  # fmt: skip
+    findings = pd.DataFrame(
+        [("d1", "no_air", "refuse"), ("d1", "mask_empty", "refuse"), ("a1", "few", "warn")],
+        columns=["scan_id", "code", "severity"],
+    )
+    flow = cohort_flow(came_in, came_in[:5], findings, scored=["c1", "c1"], pseudo_labelled=["b2"])
+    counts = flow.set_index("step")[["n_scans", "n_patients"]].apply(tuple, axis=1)
+    assert counts.to_dict() == {
+        "came in": (6, 4),
+        "refused": (1, 1),
+        "refused: mask_empty": (1, 1),
+        "refused: no_air": (1, 1),
+        "used": (5, 3),
+        "manual": (1, 1),
+        "unlabelled": (2, 1),
+        "test": (2, 1),
+        "pseudo-labelled": (1, 1),
+        "tested": (1, 1),
+    }

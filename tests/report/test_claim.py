@@ -1,0 +1,52 @@
+import re
+from datetime import date
+from importlib.metadata import version
+
+import pytest
+
+from coala_kedro.pipelines.evaluation.report import PARAMETERS, describe_run
+from coala_kedro.report.claim import claim_table
+from coala_kedro.report.settings import settings_table
+
+
+@pytest.fixture(scope="module")
+def described(conf):
+    parameters = conf("base")["parameters"]
+    return describe_run(**{name: parameters[name] for name in PARAMETERS})
+
+
+def test_every_parameter_and_version_is_told(described):
+    settings, _ = described
+    values = settings.set_index("setting")["value"]
+    assert values.index.is_unique
+    assert values["protocol.epochs"] == "1000"
+    assert values["protocol.optimiser.initial_learning_rate"] == "0.05"
+    assert values["screening.severity"] == "{}"
+    assert values["inference.mirroring"] == "yes"
+    assert values["folds"] == "5"
+    assert values["version nnunetv2"] == version("nnunetv2")
+
+
+def test_the_date_is_that_of_the_report():
+    settings = settings_table({}, date(2024, 11, 22)).set_index("setting")["value"]
+    assert settings["report written on"] == "2024-11-22"
+
+
+def test_all_items_of_the_checklist_are_answered_by_the_run(described):
+    settings, checklist = described
+    assert list(checklist["item"]) == [*range(1, 45)]
+    assert {*checklist["answered"]} == {"yes", "partly", "no"}
+    assert not checklist["answer"].str.contains("[{}]").any()
+    assert "1000 epochs" in " ".join(checklist["answer"])
+    assert re.search(rf"nnU-Net {re.escape(version('nnunetv2'))}", " ".join(checklist["answer"]))
+
+
+def test_what_the_software_cannot_know_is_the_authors(described):
+    _, checklist = described
+    unanswered = checklist[checklist["answered"] == "no"]["answer"]
+    assert unanswered.str.startswith("Not answered by the software: ").all()
+
+
+def test_an_answer_that_names_an_unknown_setting_is_an_error():
+    with pytest.raises(KeyError, match="version nnunetv2"):
+        claim_table(settings_table({}, date(2024, 1, 1)).query("setting != 'version nnunetv2'"))
