@@ -33,7 +33,7 @@ def test_the_date_is_that_of_the_report():
 
 
 def test_all_items_of_the_checklist_are_answered_by_the_run(described):
-    settings, checklist = described
+    _, checklist = described
     assert list(checklist["item"]) == [*range(1, 45)]
     assert {*checklist["answered"]} == {"yes", "partly", "no"}
     assert not checklist["answer"].str.contains("[{}]").any()
