@@ -24,13 +24,20 @@ KNOWN = {"95", "0", "0.1", "1", "1.5", "2", "3", "10", "2024", "95th"}
 """Numbers that the words define and no study changes: 95 % intervals, 10 mm from the border …"""
 FINDINGS = ["scan_id", "code", "severity", "subject", "measured", "limit", "remedy"]
 REFUSED = ("z_pre", "no_air", "refuse", "scan", "24", "-500", "are these <HU>?")
+REVIEW = {
+    "scan_id": ["u"], "n_lesions": [1], "crlm_ml": [2.5], "fold_agreement": [float("nan")],
+    "accepted": [True], "reason": ["accepted"],
+}  # fmt: skip
+VALIDATION = {
+    "stage": ["lowres"], "fold": [0], "scan_id": ["m"], "structure": ["crlm"], "dice": [0.5],
+}  # fmt: skip
 PNG = b"\x89PNG outlines"
 
 
 class Study:
     """A study's frames in the files of the catalog, and the report from what those files say."""
 
-    def __init__(self, scans, folder, project, conf, findings=()):
+    def __init__(self, scans, folder, project, conf, findings=(), trained_here=True):
         parameters = conf("base")["parameters"]
         arguments = {"base_env": "base", "default_run_env": "base"}
         entries = OmegaConfigLoader(
@@ -53,13 +60,10 @@ class Study:
             self._save(f"{name}.table_1", table_1(accepted))
             self._save(f"{name}.accepted_scans", accepted)
             self._save(f"{name}.usable_scans", table)
-        self._save("pseudo_label_review", pd.DataFrame(
-            {"scan_id": ["u"], "n_lesions": [1], "crlm_ml": [2.5], "fold_agreement": [float("nan")],
-             "accepted": [True], "reason": ["accepted"]}))  # fmt: skip
-        for model in ("teacher", "student"):
-            self._save(f"{model}.cross_validation", pd.DataFrame(
-                {"stage": ["lowres"], "fold": [0], "scan_id": ["m"], "structure": ["crlm"],
-                 "dice": [0.5]}))  # fmt: skip
+        if trained_here:
+            self._save("pseudo_label_review", pd.DataFrame(REVIEW))
+            for model in ("teacher", "student"):
+                self._save(f"{model}.cross_validation", pd.DataFrame(VALIDATION))
         asked = {name: parameters[name] for name in report.PARAMETERS}
         settings, checklist = report.describe_run(**asked)
         self._save("settings", settings)
@@ -159,6 +163,13 @@ def test_methods_tell_of_this_run(page, conf):
     methods = " ".join(told.values())
     assert str(protocol["epochs"]) in methods
     assert "2.8" in methods
+
+
+def test_models_that_were_trained_elsewhere_have_no_training_to_show(tmp_path, project, conf):
+    study = Study(NORMAL[:2], tmp_path, project, conf, trained_here=False)
+    page = Page(study.html())
+    assert "No fold was validated here on a scan with CRLM." in page.missing
+    assert "No scan was pseudo-labelled." in [text for _, text in page.words]
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from coala_kedro.datasets.figure import FigureDataset
 from coala_kedro.datasets.hospital_volumes import HospitalVolumesDataset
 from coala_kedro.datasets.made_folder import MadeFolder, MadeFolderDataset
+from coala_kedro.datasets.optional_table import OptionalTableDataset
 from coala_kedro.datasets.picture import PictureDataset
 from coala_kedro.datasets.record_folder import RecordFolderDataset
 from coala_kedro.datasets.scan_table import ScanTableDataset
@@ -16,6 +17,7 @@ __all__ = [
     "LazyVolume",
     "MadeFolder",
     "MadeFolderDataset",
+    "OptionalTableDataset",
     "PictureDataset",
     "RecordFolderDataset",
     "ScanTableDataset",

@@ -126,7 +126,7 @@ def cross_validation(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
     ).dropna(subset="dice")
     stages = list(scored["stage"].unique())
     if not stages:
-        return nothing("No validation scan has CRLM.")
+        return nothing("No fold was validated here on a scan with CRLM.")
     figure = panels([m.capitalize() for m in models], "Fold", "Dice of CRLM", shared_y=True)
     for panel, model in enumerate(models):
         of_model = scored[scored["cohort"] == model]
