@@ -38,6 +38,8 @@ def settings_table(parameters: Mapping[str, Any], today: date) -> pd.DataFrame:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from coala_kedro.report.cells import Cell, Estimate, Source
 from coala_kedro.report.material import Material
 from coala_kedro.report.page import Fold, Section, Table
-from coala_kedro.report.tables import whole_table
+from coala_kedro.report.tables import rows_of
 from coala_kedro.statistics.paper import DATA
 
 _SPECS = {
@@ -17,7 +17,7 @@ _SPECS = {
     "largest": ".1f", "n_crlm_": ".1f",
 }  # fmt: skip
 """By how a metric begins; other figures are shown as they come."""
-_REMARKS = {"figure": "figure", "cohort": "cohort", "place": "in the paper", "remark": "remark"}
+_REMARKS = {"figure": "figure", "place": "in the paper", "remark": "remark"}
 
 
 def paper(material: Material) -> Section:
@@ -25,8 +25,7 @@ def paper(material: Material) -> Section:
     source = material["paper_comparison"]
     of_scans = source.frame["model"] == DATA
     noted = source.frame["remark"].fillna("") != ""
-    remarks = source.frame[noted].drop_duplicates(["figure", "cohort", "remark"])
-    table = whole_table(source, _REMARKS, "What a careful reader of the paper notices.")
+    remarks = source.frame[noted].drop_duplicates("remark")
     return Section(
         "The paper beside the run",
         [
@@ -36,12 +35,18 @@ def paper(material: Material) -> Section:
             _beside(source, source.frame[of_scans], [DATA], "Scans and patients."),
             Fold(
                 "What a careful reader of the paper notices",
-                [Table(table.caption, table.columns, [table.rows[row] for row in remarks.index],
-                       source.name)],
+                [
+                    Table(
+                        "Oddities of the paper, each where it is first met.",
+                        [*_REMARKS.values()],
+                        rows_of(source, remarks.index, _REMARKS, {}),
+                        source.name,
+                    )
+                ],
             ),
         ],
         short="The paper",
-    )  # fmt: skip
+    )
 
 
 def _beside(source: Source, rows: pd.DataFrame, models: list[str], caption: str) -> Table:
