@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluated import NORMAL, ODD, READERS, SHIFTS, Cohort, evaluate
+from evaluated import NORMAL, ODD, READERS, SHIFTS, Cohort, evaluate, through_file
 from pydantic import ValidationError
 
 from coala_kedro.nnunet.inference import predict_scan
