@@ -30,7 +30,9 @@ class Opened:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def scroll_through(self):
-        """Look at all of the page, as figures are drawn when they come near."""
+        """Unfold and look at all of the page, as figures are drawn when they come near."""
+        unfold = "document.querySelectorAll('details').forEach((one) => (one.open = true))"
+        self.page.evaluate(unfold)
         place, step = 0, 600
         while place < self.page.evaluate("document.documentElement.scrollHeight"):
             self.page.evaluate(f"window.scrollTo({{top: {place}, behavior: 'instant'}})")

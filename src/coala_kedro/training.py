@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
-from matplotlib.figure import Figure
 
 from coala_kedro import tracking
 from coala_kedro.cohort import scans_with_role
@@ -26,8 +25,7 @@ from coala_kedro.nnunet.settings import Compute, Protocol
 from coala_kedro.nnunet.training import train_fold
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet, split_by_patient
 from coala_kedro.nnunet.workspace import Stage
-from coala_kedro.report import model_card
-from coala_kedro.statistics.training_curves import training_curves_figure
+from coala_kedro.report.card import model_card
 
 N_FOLDS = 5  # Bereska et al. 2024, Methods: 5-fold cross-validation, 80:20
 FOLDS = tuple(f"fold_{k}" for k in range(N_FOLDS))
@@ -163,12 +161,12 @@ def describe_training(
     cross_validation: pd.DataFrame,
     name: str,
     protocol: Protocol,
-) -> tuple[pd.DataFrame, Figure, str]:
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """What the trainings cost and how they went.
 
     Returns:
-        Cost, one row per stage and fold (`model` and the columns of `training_cost_frame`); all
-        curves in one figure; the model's card in Markdown.
+        Cost, one row per stage and fold (`model` and the columns of `training_cost_frame`); the
+        curves, one row per stage, fold and epoch; the model's card in Markdown.
     """
     cost = training_cost_frame(model)
     cost.insert(0, "model", name)
@@ -183,7 +181,7 @@ def describe_training(
         cost=cost,
         cross_validation=cross_validation,
     )
-    return cost, training_curves_figure(training_curves_frame(model), name), card
+    return cost, training_curves_frame(model), card
 
 
 def create_training_pipeline(model: str, *, pseudo_labels: bool) -> Pipeline:

@@ -31,6 +31,15 @@ REVIEW = {
 VALIDATION = {
     "stage": ["lowres"], "fold": [0], "scan_id": ["m"], "structure": ["crlm"], "dice": [0.5],
 }  # fmt: skip
+CURVES = {
+    "stage": ["lowres", "lowres", "cascade"], "fold": [0, 0, 0], "epoch": [0, 1, 0],
+    "train_loss": [1.0, 0.5, 0.3], "validation_loss": [1.1, 0.7, 0.4],
+    "pseudo_dice_crlm": [0.0, 0.6, 0.7],
+}  # fmt: skip
+COST = {
+    "model": ["teacher"], "stage": ["lowres"], "fold": [0], "device": ["cpu"], "epochs": [2],
+    "epochs_trained": [3], "attempts": [2], "hours": [0.123456789],
+}  # fmt: skip
 PNG = b"\x89PNG outlines"
 
 
@@ -64,6 +73,8 @@ class Study:
             self._save("pseudo_label_review", pd.DataFrame(REVIEW))
             for model in ("teacher", "student"):
                 self._save(f"{model}.cross_validation", pd.DataFrame(VALIDATION))
+                self._save(f"{model}.training_curves", pd.DataFrame(CURVES))
+                self._save(f"{model}.training_cost", pd.DataFrame(COST))
         asked = {name: parameters[name] for name in report.PARAMETERS}
         settings, checklist = report.describe_run(**asked)
         self._save("settings", settings)
@@ -169,6 +180,7 @@ def test_models_that_were_trained_elsewhere_have_no_training_to_show(tmp_path, p
     study = Study(NORMAL[:2], tmp_path, project, conf, trained_here=False)
     page = Page(study.html())
     assert "No fold was validated here on a scan with CRLM." in page.missing
+    assert "No curve was kept of these trainings." in page.missing
     assert "No scan was pseudo-labelled." in [text for _, text in page.words]
 
 
@@ -196,6 +208,7 @@ def test_without_scripts_figures_are_stills(path):
     with opened(path, scripts=False) as shown:
         stills, places = (shown.page.locator(name) for name in (".still", ".interactive"))
         assert stills.count() == places.count() > 5
+        shown.page.locator("summary").first.click()
         assert all(still.is_visible() for still in stills.all())
         assert not any(place.is_visible() for place in places.all())
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 import pandas as pd
+
+from coala_kedro.report.page import environment
 
 
 def model_card(
@@ -31,26 +32,23 @@ def model_card(
     Returns:
         Markdown.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("coala_kedro.report", ""),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     by_source = cases.groupby("source")["patient_id"].agg(["size", "nunique"])
     dice = cross_validation.pivot_table(
         index="structure", columns="stage", values="dice", aggfunc="mean", sort=False
     )
-    return environment.get_template("card.md.j2").render(
-        name=name,
-        n_scans=len(cases),
-        n_patients=cases["patient_id"].nunique(),
-        sources=by_source.itertuples(),
-        protocol=pd.json_normalize(dict(protocol)).iloc[0].to_dict(),
-        software=software,
-        cost=_cost(cost),
-        dice=dice.reindex(columns=["lowres", "cascade"]).itertuples(),
+    return (
+        environment(html=False)
+        .get_template("card.md.j2")
+        .render(
+            name=name,
+            n_scans=len(cases),
+            n_patients=cases["patient_id"].nunique(),
+            sources=by_source.itertuples(),
+            protocol=pd.json_normalize(dict(protocol)).iloc[0].to_dict(),
+            software=software,
+            cost=_cost(cost),
+            dice=dice.reindex(columns=["lowres", "cascade"]).itertuples(),
+        )
     )
 
 

@@ -23,6 +23,7 @@ from coala_kedro.report.canvas import (
     nothing,
     order,
     panels,
+    spread,
     titles,
 )
 
@@ -104,39 +105,12 @@ def dice(scan_metrics: pd.DataFrame) -> go.Figure:
                 if len(chosen):
                     box(figure, panel, chosen["dice"], x, model, place)
                 told = _told(chosen)
-                dots(figure, panel, x + _spread(len(chosen)), chosen["dice"], model, place,
+                dots(figure, panel, x + spread(len(chosen)), chosen["dice"], model, place,
                      text=told, hoverinfo="text+y+name")  # fmt: skip
         texts = [f"{_THERAPY[t]}<br>{_count(of_cohort, t)}" for t in TIMEPOINTS]
         figure.update_xaxes(
             {"tickvals": [0, 1], "ticktext": texts, "range": [-0.6, 1.6]}, col=panel + 1
         )
-    return figure
-
-
-def cross_validation(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
-    """Dice of CRLM on the validation scans of every fold and stage, a panel per model.
-
-    Args:
-        teacher: `stage`, `fold`, `scan_id`, `structure`, `dice`.
-        student: Likewise.
-    """
-    models = {"teacher": teacher, "student": student}
-    scored = pd.concat(
-        [frame[frame["structure"] == "crlm"].assign(cohort=name) for name, frame in models.items()]
-    ).dropna(subset="dice")
-    stages = list(scored["stage"].unique())
-    if not stages:
-        return nothing("No fold was validated here on a scan with CRLM.")
-    figure = panels([m.capitalize() for m in models], "Fold", "Dice of CRLM", shared_y=True)
-    for panel, model in enumerate(models):
-        of_model = scored[scored["cohort"] == model]
-        for place, stage in enumerate(stages):
-            scans = of_model[of_model["stage"] == stage]
-            x = scans["fold"] + (place - (len(stages) - 1) / 2) * 0.3 + _spread(len(scans)) / 2
-            dots(figure, panel, x, scans["dice"], stage, place, text=list(scans["scan_id"]),
-                 hoverinfo="text+y+name")  # fmt: skip
-        folds = sorted(of_model["fold"].unique().tolist())
-        figure.update_xaxes({"tickvals": folds, "ticktext": [str(f) for f in folds]}, col=panel + 1)
     return figure
 
 
@@ -183,11 +157,6 @@ def _levels(
     for metric, dash in zip(lines, ("solid", "dash", "dash"), strict=True):
         if np.isfinite(values.get(metric, np.nan)):
             yield float(values[metric]), dash
-
-
-def _spread(n: int) -> np.ndarray:
-    """Offsets that keep neighbours apart: by the golden ratio, evenly and alike in every run."""
-    return (np.arange(n) * 0.618 % 1 - 0.5) * 0.22
 
 
 def _told(scans: pd.DataFrame) -> list[str]:

@@ -192,11 +192,12 @@ def render(title: str, lead: Words, sections: Sequence[Section]) -> str:
     )
 
 
-def environment() -> jinja2.Environment:
-    """The room's templates; values are escaped, and what they name must be there."""
+def environment(html: bool = True) -> jinja2.Environment:
+    """The room's templates; what they name must be there, and in HTML values are escaped."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("coala_kedro.report", ""),
-        autoescape=True,
+        autoescape=html,
+        keep_trailing_newline=not html,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.evaluation.pictures import Drawing
-from coala_kedro.report import figures, group_figures
+from coala_kedro.report import figures, group_figures, training_figures
 from coala_kedro.report.cells import prose
 from coala_kedro.report.claim import claim_table
 from coala_kedro.report.material import Material
@@ -29,6 +29,11 @@ from coala_kedro.report.sections.results import agreement, glance, results, test
 from coala_kedro.report.sections.training import training
 from coala_kedro.report.settings import settings_table
 from coala_kedro.statistics.cohort_table import cohort_flow
+
+
+def _of_models(frame: str) -> tuple[str, ...]:
+    return tuple(f"{model}.{frame}" for model in ("teacher", "student"))
+
 
 PICTURES = ("worst_scans_outlined",)
 TITLE = "Self-training for colorectal liver metastases"
@@ -46,6 +51,7 @@ FRAMES = (
     "summary", "lesion_summary", "scan_metrics", "pseudo_label_review",
     "cohort_flow", "settings", "claim_checklist", "ttv_classes", "free_response",
     "reader_summary", "tests", "subgroups", "worst_scans", "paper_comparison",
+    *_of_models("training_cost"),
     *(f"{cohort}.{frame}" for cohort in COHORTS for frame in ("table_1", "screening")),
 )  # fmt: skip
 """What the report shows; `<cohort>.<frame>` is in `<cohort>_<frame>.csv`."""
@@ -59,9 +65,12 @@ FIGURES: dict[str, tuple[Callable[..., go.Figure], tuple[str, ...]]] = {
     "readers": (group_figures.readers, ("reader_summary",)),
     "subgroups": (group_figures.subgroups, ("subgroups",)),
     "structures": (group_figures.structures, ("organ_metrics",)),
-    "cross_validation": (
-        figures.cross_validation,
-        ("teacher.cross_validation", "student.cross_validation"),
+    "cross_validation": (training_figures.cross_validation, _of_models("cross_validation")),
+    "training_dice": (training_figures.training_dice, _of_models("training_curves")),
+    "training_loss_lowres": (training_figures.training_loss_lowres, _of_models("training_curves")),
+    "training_loss_cascade": (
+        training_figures.training_loss_cascade,
+        _of_models("training_curves"),
     ),
 }
 """Each figure's function, and the frames it draws."""
@@ -171,7 +180,8 @@ def _named(*datasets: str) -> dict[str, str]:
 
 TAKEN = {
     *_of_cohorts(*_CAME_IN, "table_1"),
-    *("pseudo_label_review", "teacher.cross_validation", "student.cross_validation"),
+    *("pseudo_label_review", *_of_models("cross_validation")),
+    *(*_of_models("training_curves"), *_of_models("training_cost")),
 }
 """What the report takes from other pipelines."""
 MADE = {"cohort_flow", "settings", "claim_checklist", "report"} | {
