@@ -64,14 +64,14 @@ class Opened:
 
 
 @contextmanager
-def opened(path, width=1280, scripts=True):
-    """Open a file in a window of that width."""
+def opened(path, scripts=True):
+    """Open a file in a window of a desktop's width."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(
-            viewport={"width": width, "height": 900}, java_script_enabled=scripts
+            viewport={"width": 1280, "height": 900}, java_script_enabled=scripts
         )
         shown = Opened(page)
         page.goto(path.resolve().as_uri())
@@ -80,7 +80,10 @@ def opened(path, width=1280, scripts=True):
 
 
 def check_in_browser(path, titles):
-    """The page asks for nothing but itself, complains of nothing, fits, is drawn and prints."""
+    """The page asks for nothing but itself, complains of nothing, fits, is drawn and prints.
+
+    In the window of a telephone only tables scroll sideways.
+    """
     with opened(path) as shown:
         shown.scroll_through()
         assert shown.requests == [path.resolve().as_uri()]
@@ -90,6 +93,9 @@ def check_in_browser(path, titles):
         assert len(dots) > 5
         for name, (expected, drawn) in dots.items():
             assert drawn == expected, name
+        shown.page.set_viewport_size({"width": 480, "height": 900})
+        shown.page.wait_for_timeout(500)
+        assert shown.page.evaluate("document.documentElement.scrollWidth") <= 480
         text = shown.pdf_text()
         for title in titles:
             assert title in text
