@@ -21,6 +21,7 @@ Report = Callable[[int, dict[str, float]], None]
 """Called after every epoch with its number and figures."""
 
 _RECORD = "training.json"
+_FIGURES = ("train_loss", "validation_loss", "pseudo_dice_crlm")
 _SOFTWARE = ("coala_kedro", "nnunetv2", "torch")
 
 
@@ -71,7 +72,7 @@ def training_curves_frame(model: TrainedModel) -> pd.DataFrame:
     Returns:
         One row per stage, fold and epoch: `stage, fold, epoch, train_loss, validation_loss,
         learning_rate, pseudo_dice_mean, pseudo_dice_crlm, epoch_seconds` and the use of the
-        machine.
+        machine; none of trainings that kept no record.
     """
     rows = [
         {"stage": stage, "fold": fold, **figures}
@@ -79,7 +80,8 @@ def training_curves_frame(model: TrainedModel) -> pd.DataFrame:
         for attempt in attempts
         for figures in attempt["epochs"]
     ]
-    return pd.DataFrame(rows).drop_duplicates(["stage", "fold", "epoch"], keep="last")
+    frame = pd.DataFrame(rows, columns=None if rows else ["stage", "fold", "epoch", *_FIGURES])
+    return frame.drop_duplicates(["stage", "fold", "epoch"], keep="last")
 
 
 def training_cost_frame(model: TrainedModel) -> pd.DataFrame:
