@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,7 +48,7 @@ class Source:
             chosen = chosen[chosen[column] == value]
         return chosen
 
-    def cell(self, row: Hashable, column: str, spec: str = "") -> Cell:
+    def cell(self, row: Any, column: str, spec: str = "") -> Cell:
         """One value.
 
         Args:
@@ -57,7 +57,7 @@ class Source:
             spec: How it is shown: a format of Python's, or `p` for a p-value.
         """
         value = self.frame.at[row, column]
-        line = self.frame.index.tolist().index(row) + _HEADER_LINES
+        line = row + _HEADER_LINES
         note = self.frame.at[row, "note"] if "note" in self.frame else ""
         words = note if isinstance(note, str) and note else self.missing.get(column, NOT_DEFINED)
         return Cell(value, f"{self.name}, line {line}, {column}", words, spec)
