@@ -204,6 +204,6 @@ def _add_legend(still: Figure, figure: go.Figure) -> None:
     still.legend(
         handles=[Line2D([], [], label=trace.name, **_style(trace)) for trace in shown],
         loc="outside lower center",
-        ncols=min(len(shown), 4),
+        ncols=min(len(shown), 6),
         frameon=False,
     )

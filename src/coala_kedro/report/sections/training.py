@@ -55,7 +55,7 @@ def _costs(material: Material) -> Iterator[Fold | str]:
         else:
             caption = f"Trainings of the {model}, over all attempts."
             yield Fold(
-                f"What the {model} cost", [whole_table(source, _COST, caption, {"hours": ".2f"})]
+                f"What the {model} cost", [whole_table(source, _COST, caption, {"hours": ".3g"})]
             )
 
 
