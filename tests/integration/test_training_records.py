@@ -3,8 +3,6 @@
 import json
 import re
 
-import matplotlib.image
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
@@ -12,6 +10,7 @@ from mlflow import MlflowClient
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 STAGES = ("lowres", "cascade")
+PANELS = {"teacher": "x", "student": "x2"}
 
 
 @pytest.fixture(params=["teacher", "student"])
@@ -43,10 +42,18 @@ def test_the_cost_of_every_training_is_told(miniature, model):
     assert {*cost["device"]} == {"CPU"}
 
 
-def test_all_curves_are_in_one_figure(miniature, model):
-    picture = matplotlib.image.imread(report(miniature, model, "training_curves.png"))
-    assert min(picture.shape[:2]) > 500
-    assert len(np.unique((picture[..., :3] * 255).astype(int).reshape(-1, 3), axis=0)) > 50
+def test_every_epoch_is_in_the_curves_and_drawn(miniature, model):
+    curves = pd.read_csv(report(miniature, model, "training_curves.csv"))
+    trainings = curves.groupby(["stage", "fold"])["epoch"].apply(list)
+    assert {*trainings.index} == {(stage, fold) for stage in STAGES for fold in range(5)}
+    assert all(epochs == [*range(miniature.protocol.epochs)] for epochs in trainings)
+    figures = miniature.data / "08_reporting" / "figures"
+    figure = json.loads((figures / "training_loss_lowres.json").read_text())
+    of_model = [trace for trace in figure["data"] if trace["xaxis"] == PANELS[model]]
+    assert len(of_model) == 2 * 5
+    lowres = curves[curves["stage"] == "lowres"]
+    expected = {*lowres["train_loss"], *lowres["validation_loss"]}
+    assert {y for trace in of_model for y in trace["y"]} == expected
 
 
 def test_the_card_says_what_the_model_is(miniature, model):
