@@ -43,7 +43,7 @@ _RESULTS: tuple[Row, ...] = (
 _GLANCE: tuple[Row, ...] = (
     ("mean Dice", "summary", "dice_mean", "all", ".2f"),
     ("ICC of tumour volume", "summary", "icc_consistency", "all", ".2f"),
-    ("% bias of tumour volume", "summary", "volume_bias_percent", "all", "+z.1f"),
+    ("volume bias, %", "summary", "volume_bias_percent", "all", "+z.1f"),
     ("of lesions found", "lesion_summary", "sensitivity", "all", ".0%"),
     ("false positives a scan", "lesion_summary", "false_positives_per_scan", "all", ".2f"),
 )
@@ -104,7 +104,7 @@ def _card(material: Material, cohort: str, row: Row) -> tuple[Cell, Markup]:
     figure, *before = (material[frame].figure(spec, model=m, **where) for m in (last, *others))
     lines = [prose("{}", label)]
     if figure.low and figure.high and figure.low.defined and figure.high.defined:
-        lines.append(prose("95 % interval {} to {}", figure.low, figure.high))
+        lines.append(prose("95 % CI {} to {}", figure.low, figure.high))
     lines += [prose("{} {}", name, f.value) for name, f in zip(others, before, strict=True)]
     source = material["paper_comparison"]
     lines += [
