@@ -13,7 +13,7 @@ from coala_kedro.pipelines.evaluation.nodes import (
     summarise,
 )
 from coala_kedro.pipelines.evaluation.pictures import draw_outlines
-from coala_kedro.pipelines.evaluation.report import MADE, PARAMETERS, TAKEN, report_nodes
+from coala_kedro.pipelines.evaluation.report import MADE, MODELS, PARAMETERS, TAKEN, report_nodes
 from coala_kedro.pipelines.evaluation.scoring import (
     collect_scores,
     predict_test,
@@ -22,7 +22,6 @@ from coala_kedro.pipelines.evaluation.scoring import (
 )
 from coala_kedro.statistics.free_response import free_response
 
-MODELS = ("teacher", "student")
 METRICS = {
     "scores": "scan_metrics",
     "lesion_scores": "lesion_metrics",

@@ -30,9 +30,15 @@ from coala_kedro.report.sections.training import training
 from coala_kedro.report.settings import settings_table
 from coala_kedro.statistics.cohort_table import cohort_flow
 
+MODELS = ("teacher", "student")
+
 
 def _of_models(frame: str) -> tuple[str, ...]:
-    return tuple(f"{model}.{frame}" for model in ("teacher", "student"))
+    return tuple(f"{model}.{frame}" for model in MODELS)
+
+
+def _of_cohorts(*frames: str) -> tuple[str, ...]:
+    return tuple(f"{cohort}.{frame}" for cohort in COHORTS for frame in frames)
 
 
 PICTURES = ("worst_scans_outlined",)
@@ -52,7 +58,7 @@ FRAMES = (
     "cohort_flow", "settings", "claim_checklist", "ttv_classes", "free_response",
     "reader_summary", "tests", "subgroups", "worst_scans", "paper_comparison",
     *_of_models("training_cost"),
-    *(f"{cohort}.{frame}" for cohort in COHORTS for frame in ("table_1", "screening")),
+    *_of_cohorts("table_1", "screening"),
 )  # fmt: skip
 """What the report shows; `<cohort>.<frame>` is in `<cohort>_<frame>.csv`."""
 FIGURES: dict[str, tuple[Callable[..., go.Figure], tuple[str, ...]]] = {
@@ -74,6 +80,17 @@ FIGURES: dict[str, tuple[Callable[..., go.Figure], tuple[str, ...]]] = {
     ),
 }
 """Each figure's function, and the frames it draws."""
+_CAME_IN = ("scan_table", "accepted_scans", "screening")
+TAKEN = {
+    "pseudo_label_review",
+    *_of_cohorts(*_CAME_IN, "table_1"),
+    *_of_models("cross_validation"),
+    *_of_models("training_curves"),
+    *_of_models("training_cost"),
+}
+"""What the report takes from other pipelines."""
+MADE = {"cohort_flow", "settings", "claim_checklist", "report"}
+"""What it makes, but for the figures, which stay inside."""
 
 
 def describe_run(**parameters: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -128,8 +145,8 @@ def write_report(drawing: Drawing, **material: pd.DataFrame | go.Figure | bytes)
     pictures = {name: m for name, m in material.items() if isinstance(m, bytes)}
     parts = Material(frames, drawn, pictures if drawing.pictures_in_report else {})
     lead = prose(
-        "Report of the study, written on {} by coala_kedro {}. Every figure carries its unrounded "
-        "value and the line of the CSV that it is from: point at it.",
+        "Report of the study, written on {} by coala_kedro {}. Point at a number to see it "
+        "unrounded, with the line of the CSV that it is from.",
         parts.setting("report written on"),
         parts.setting("version coala_kedro"),
     )
@@ -166,23 +183,6 @@ def report_nodes() -> list[Node]:
     ]
 
 
-_CAME_IN = ("scan_table", "accepted_scans", "screening")
-
-
-def _of_cohorts(*names: str) -> list[str]:
-    return [f"{cohort}.{name}" for cohort in COHORTS for name in names]
-
-
 def _named(*datasets: str) -> dict[str, str]:
     """Arguments for datasets: their names without dots."""
     return {dataset.replace(".", "_"): dataset for dataset in datasets}
-
-
-TAKEN = {
-    *_of_cohorts(*_CAME_IN, "table_1"),
-    *("pseudo_label_review", *_of_models("cross_validation")),
-    *(*_of_models("training_curves"), *_of_models("training_cost")),
-}
-"""What the report takes from other pipelines."""
-MADE = {"cohort_flow", "settings", "claim_checklist", "report"}
-"""What it makes, but for the figures, which stay inside."""
