@@ -41,6 +41,18 @@ def killed_in_the_second_epoch(folder):
         yield lambda epoch, figures: None
 
 
+@contextlib.contextmanager
+def killed_in_the_final_validation(folder):
+    """A monitor that kills it as it predicts the first validation scan."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    def predict(predictor, data):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with mock.patch.object(nnUNetPredictor, "predict_sliding_window_return_logits", predict):
+        yield lambda epoch, figures: None
+
+
 def losses(folder):
     log = "".join(path.read_text() for path in sorted(folder.glob("training_log_*.txt")))
     found = re.findall(r"(?:train_loss|val_loss|Pseudo dice) (.+)", log)
@@ -83,6 +95,21 @@ def test_a_training_killed_in_an_epoch_ends_like_one_that_was_not(
     assert same_weights(fold_folder, never_killed)
     assert same_validation(fold_folder, never_killed)
     assert not [*fold_folder.glob("*.partial")]
+
+
+def test_a_training_killed_in_its_validation_is_only_validated_again(
+    miniature, fold_folder_of, epochs_begun
+):
+    folder, never_killed = fold_folder_of("lowres"), miniature.fold_folder("teacher", "lowres", 0)
+    with pytest.raises(NnunetProcessError, match=r"lowres fold 0: .*SIGKILL.*Log: .*console\.log"):
+        miniature.train(folder, "lowres", killed_in_the_final_validation)
+    final = folder / "checkpoint_final.pth"
+    trained_at = final.stat().st_mtime_ns
+    assert not [*folder.glob("validation/*.nii.gz")]
+    miniature.train(folder)
+    assert epochs_begun(folder) == EPOCHS
+    assert final.stat().st_mtime_ns == trained_at
+    assert same_validation(folder, never_killed)
 
 
 @pytest.fixture
