@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -47,3 +49,12 @@ def test_a_folder_is_free_again_after_use(tmp_path):
             pass
     with alone_in(tmp_path / "fold_0"), alone_in(tmp_path / "fold_1", patience_s=0):
         pass
+
+
+def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch, caplog):
+    def no_locks(descriptor, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with alone_in(tmp_path / "fold_0", patience_s=0):
+        assert "no locks" in caplog.text
