@@ -7,6 +7,7 @@ import psutil
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from coala_kedro import tracking
 from coala_kedro.tracking import TrackingHooks, TrainingMonitor
@@ -73,6 +74,22 @@ def test_a_training_has_one_run_over_all_its_attempts(client, started, tmp_path)
     history = client.get_metric_history(first, "train_loss")
     assert [metric.step for metric in history] == [0, 1, 2, 3]
     assert "gpu_percent" not in run.data.metrics
+
+
+def test_a_training_outlives_its_server(client, started, tmp_path, monkeypatch, caplog):
+    _, monitor = started()
+    take, answers = MlflowClient.log_batch, iter([False, False, True, True])
+
+    def log_batch(*args, **kwargs):
+        if not next(answers):
+            raise MlflowException("Connection refused")
+        return take(*args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    run = attempt(monitor, tmp_path, [0, 1, 2, 3])
+    assert caplog.text.count("does not answer, the training goes on: Connection refused") == 2
+    history = client.get_metric_history(run, "train_loss")
+    assert [metric.step for metric in history] == [0, 1, 2, 3], "nothing is lost"
 
 
 def test_another_training_has_another_run(client, started, tmp_path):

@@ -7,6 +7,7 @@ for (`metadata: {mlflow: [artifact, metrics, plans]}`).
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import socket
@@ -32,7 +33,14 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 Report = Callable[[int, dict[str, float]], None]
 
+# A server that is away holds up an epoch for a minute, not for MLflow's own quarter of an hour.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+logger = logging.getLogger(__name__)
+
 _MAX_PARAMETER_LENGTH = 500
+_MAX_BATCH = 500  # MLflow takes 1000 metrics at once.
 _PLANS_FILE = "nnUNetPlans.json"
 _RUN_FILE = "mlflow_run.json"
 _PARENT, _STUDY, _PROCESS = "mlflow.parentRunId", "study", "process"
@@ -74,14 +82,13 @@ class TrainingMonitor:
         from mlflow import MlflowClient
 
         client = MlflowClient(self.uri)
-        run_id = self._open(client, folder / _RUN_FILE)
+        run = _TrainingRun(client, self._open(client, folder / _RUN_FILE))
         try:
-            yield lambda epoch, figures: _log_figures(client, run_id, epoch, figures)
+            yield run.report
         except BaseException as error:
-            stopped = isinstance(error, WorkStoppedError)
-            client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
+            run.end("KILLED" if isinstance(error, WorkStoppedError) else "FAILED")
             raise
-        client.set_terminated(run_id, "FINISHED")
+        run.end("FINISHED")
 
     def _open(self, client: MlflowClient, note: Path) -> str:
         """The training's run, below this `kedro run`; a new one if the server knows none."""
@@ -141,12 +148,38 @@ def monitor(model: str, stage: str, fold: int, settings: dict[str, Any]) -> Trai
     )
 
 
-def _log_figures(client: Any, run_id: str, epoch: int, figures: dict[str, float]) -> None:
-    from mlflow.entities import Metric
+class _TrainingRun:
+    """A run that is reported to as long as its server answers; no training fails of a server."""
 
-    finite = {name: value for name, value in figures.items() if math.isfinite(value)}
-    metrics = [Metric(name, value, 0, epoch) for name, value in finite.items()]
-    client.log_batch(run_id, metrics=metrics)
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client, self._run_id = client, run_id
+        self._unsent: list[Any] = []
+
+    def report(self, epoch: int, figures: dict[str, float]) -> None:
+        """Log an epoch's figures, and those that the server did not take before."""
+        from mlflow.entities import Metric
+
+        finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+        self._unsent += [Metric(name, value, 0, epoch) for name, value in finite.items()]
+        with self._server_may_be_away():
+            for start in range(0, len(self._unsent), _MAX_BATCH):
+                batch = self._unsent[start : start + _MAX_BATCH]
+                self._client.log_batch(self._run_id, metrics=batch)
+            self._unsent.clear()
+
+    def end(self, status: str) -> None:
+        """Mark the run."""
+        with self._server_may_be_away():
+            self._client.set_terminated(self._run_id, status)
+
+    @contextmanager
+    def _server_may_be_away(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            logger.warning("MLflow does not answer, the training goes on: %s", error)
 
 
 class TrackingHooks:
