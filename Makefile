@@ -1,6 +1,7 @@
 # make demo   installs and runs the whole study on a synthetic hospital
 # make test   installs and runs every check and test
 # make lint   style, types and the rules of the house
+# make test-packages   a SLURM for the tests that run on one (Debian and Ubuntu, as root)
 # make viz    the study as a graph, in the browser
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test lint viz clean
+.PHONY: demo test test-packages lint viz clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -25,6 +26,10 @@ demo: .venv/installed
 
 test: lint
 	$(BIN)/pytest
+
+test-packages:
+	apt-get update --quiet=2
+	DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --no-install-recommends slurm-wlm munge
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check

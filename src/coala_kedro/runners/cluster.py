@@ -1,0 +1,225 @@
+"""Clusters: local workers, a scheduler that runs already, SLURM jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import dask
+from distributed import Client, Future, Nanny, Scheduler, SpecCluster, Status
+
+from coala_kedro.runners.settings import Cluster
+
+logger = logging.getLogger(__name__)
+
+GPU = "GPU"
+"""The resource of workers that own a GPU: one each."""
+
+LOOPBACK = "127.0.0.1"
+
+_LAST_WORDS_S = 30
+
+_QUIET = logging.WARNING
+# Dask sets its own level when it is imported: it tells every connection.
+logging.getLogger("distributed").setLevel(_QUIET)
+
+
+class ClusterError(RuntimeError):
+    """A cluster cannot be had, or a worker cannot do the study's work."""
+
+
+@dataclass(frozen=True)
+class OpenCluster:
+    """A cluster at work.
+
+    Attributes:
+        client: Submits to it.
+        renew: Replaces what was lost; to be called from time to time.
+        ours: Whether it ends with this run.
+    """
+
+    client: Client
+    renew: Callable[[], object]
+    ours: bool
+
+    def stop(self, running: Sequence[Future]) -> None:
+        """End what a run leaves on the cluster: nodes that run, processes that wait for more.
+
+        A thread cannot be stopped, but the process that it waits for, and a training that nobody
+        waits for would hold its GPU for days.
+        """
+        if self.client.status != "running":
+            return  # the scheduler is lost, and its workers end by themselves
+        keys = {future.key for future in running}
+        processing = self.client.processing()
+        workers = [at for at, held in processing.items() if self.ours or keys & {*held}]
+        self.client.cancel([*running])
+        self.client.run(_end_processes, workers=workers, on_error="ignore")
+        if self.ours:
+            # A worker's last garbage collection takes seconds; Dask kills what takes more than 4.
+            self.client.run(gc.freeze, on_error="ignore")
+
+
+async def _end_processes() -> None:
+    """Ask the worker's processes to end, and wait while they write what they have."""
+    for child in multiprocessing.active_children():
+        child.terminate()
+    waited_s = 0.0
+    while multiprocessing.active_children() and waited_s < _LAST_WORDS_S:
+        await asyncio.sleep(0.1)
+        waited_s += 0.1
+
+
+@contextmanager
+def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
+    """Start a cluster or join one; what was started is gone at the end."""
+    config = {
+        # A worker's nodes start processes, which a daemon must not.
+        "distributed.worker.daemon": False,
+        "distributed.scheduler.allowed-failures": settings.lost_workers,
+    }
+    if settings.kind == "scheduler":
+        place = "address" if "://" in str(settings.address) else "scheduler_file"
+        with Client(**{place: settings.address}, set_as_default=False) as client:
+            yield OpenCluster(client, _nothing, ours=False)
+        return
+    with (
+        dask.config.set(config),
+        _started(settings) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        logger.info("Dask's dashboard is at %s", cluster.dashboard_link)
+        slurm = settings.kind == "slurm"
+        yield OpenCluster(client, partial(_replace_lost_jobs, cluster) if slurm else _nothing, True)
+
+
+def _nothing() -> None:
+    """Local workers are replaced by their nannies, others by those who started them."""
+
+
+def _started(settings: Cluster) -> SpecCluster:
+    """Workers that do not hear Ctrl-C: this process does, and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        return _slurm(settings) if settings.kind == "slurm" else _local(settings)
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return _slurm(settings) if settings.kind == "slurm" else _local(settings)
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
+def _local(settings: Cluster) -> SpecCluster:
+    gpus = visible_gpus()
+    n_workers = settings.workers or max(1, len(gpus))
+    if gpus and n_workers > len(gpus):
+        raise ClusterError(
+            f"cluster.workers is {n_workers} and the GPUs are {gpus}: two trainings would share "
+            f"one. Set cluster.workers to {len(gpus)} or less."
+        )
+    options = {
+        "host": LOOPBACK,
+        "nthreads": settings.threads_per_worker,
+        "resources": {GPU: 1},
+        # Scans are as large as they are; a worker that is stopped for it would only start again.
+        "memory_limit": None,
+        "silence_logs": _QUIET,
+    }
+    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}] * n_workers
+    return SpecCluster(
+        workers={
+            k: {"cls": Nanny, "options": options | {"env": environment}}
+            for k, environment in enumerate(environments[:n_workers])
+        },
+        scheduler={
+            "cls": Scheduler,
+            "options": {
+                "host": LOOPBACK,
+                "port": 0,
+                "dashboard_address": settings.dashboard_address,
+            },
+        },
+        silence_logs=_QUIET,
+    )
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [gpu.strip() for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
+    import torch
+
+    return [str(k) for k in range(torch.cuda.device_count())]
+
+
+def _slurm(settings: Cluster) -> SpecCluster:
+    from dask_jobqueue import SLURMCluster
+
+    job = settings.slurm
+    logs = Path(job.log_folder).absolute()
+    cluster = SLURMCluster(
+        queue=job.queue,
+        account=job.account,
+        cores=settings.threads_per_worker,
+        job_cpu=job.cores,
+        processes=1,
+        memory=job.memory,
+        walltime=job.walltime,
+        interface=job.interface,
+        job_extra_directives=list(job.directives),
+        job_script_prologue=["export DASK_DISTRIBUTED__WORKER__DAEMON=False", *job.prologue],
+        worker_extra_args=[
+            *("--resources", f"{GPU}=1"),
+            *("--dashboard-address", f"{LOOPBACK}:0"),
+        ],
+        log_directory=str(logs),
+        # Anybody who reaches a scheduler may run what they like: certificates of this run alone
+        # let its jobs in and nobody else.
+        security=True,
+        shared_temp_directory=str(_private(logs / "certificates")),
+        scheduler_options={"dashboard_address": settings.dashboard_address},
+        silence_logs=_QUIET,
+    )
+    for _ in range(settings.workers or 1):
+        cluster.worker_spec.update(cluster.new_worker_spec())
+    try:
+        cluster.sync(cluster._correct_state)  # submits; only so does it say that it could not
+    except RuntimeError as error:
+        for job in cluster.workers.values():
+            if job.job_id is None:
+                job.status = Status.failed
+        cluster.close()
+        raise ClusterError(f"SLURM takes no job as cluster.slurm describes it: {error}") from None
+    return cluster
+
+
+def _replace_lost_jobs(cluster: SpecCluster) -> None:
+    """Submit a job for each that has ended: cancelled, evicted, cut off by its walltime."""
+    listed = subprocess.run(
+        ["squeue", "--me", "--noheader", "--format=%i"], capture_output=True, text=True, check=False
+    )
+    if listed.returncode:  # SLURM's controller rests; it will answer later
+        return
+    alive = listed.stdout.split()
+    for name, job in [*cluster.workers.items()]:
+        if job.job_id not in alive:
+            logger.warning("SLURM job %s has ended: another is submitted.", job.job_id)
+            del cluster.workers[name]
+    cluster.scale(len(cluster.worker_spec))
+
+
+def _private(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder

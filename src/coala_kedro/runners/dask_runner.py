@@ -1,0 +1,197 @@
+"""Kedro's nodes on a Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any
+
+from distributed import Future
+from distributed.scheduler import KilledWorker
+from kedro.io import CatalogProtocol, MemoryDataset
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro.runner import AbstractRunner
+from pluggy import PluginManager
+
+from coala_kedro.progress import Bars
+from coala_kedro.runners.cluster import GPU, ClusterError, OpenCluster, open_cluster
+from coala_kedro.runners.errand import LOG, PACKAGE, PROGRESS, Errand
+from coala_kedro.runners.settings import Cluster
+
+logger = logging.getLogger(__name__)
+
+PARAMETERS = "params:cluster"
+
+_RENEW_EVERY_S = 15.0
+
+
+class DaskRunner(AbstractRunner):
+    """Hands each node to a worker of a Dask cluster as soon as its inputs stand.
+
+    Nodes tagged `gpu` go to workers with the resource `GPU`, one at a time; where their outputs are
+    made scan by scan, each scan does, so that they spread over all GPUs. The cluster is described
+    by the parameters `cluster` (`coala_kedro.runners.settings.Cluster`). Workers and this process
+    share the file system: what nodes hand on is read from the catalog's files.
+
+    A node whose worker dies is run again by another. When a node fails, those that do not need it
+    go on; the run then ends with the node's error.
+
+    Examples:
+        ```
+        kedro run --runner coala_kedro.runners.DaskRunner
+        kedro run --runner coala_kedro.runners.DaskRunner --runner-params workers=2
+        kedro run --runner coala_kedro.runners.DaskRunner --params cluster.kind=slurm
+        ```
+    """
+
+    def __init__(self, is_async: bool = False, **changes: Any) -> None:
+        """Create the runner.
+
+        Args:
+            is_async: Kedro's; not for this runner.
+            changes: What is to be different from the parameters `cluster`.
+
+        Raises:
+            ValueError: `is_async` was asked for.
+        """
+        if is_async:
+            raise ValueError("DaskRunner loads and saves in its workers: leave out --async.")
+        super().__init__()
+        self._changes = changes
+
+    def _get_executor(self, max_workers: int) -> None:
+        """Unused: the cluster executes."""
+
+    def _run(
+        self,
+        pipeline: Pipeline,
+        catalog: CatalogProtocol,
+        hook_manager: PluginManager | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        _refuse_memory(pipeline, catalog)
+        described = catalog.load(PARAMETERS) if PARAMETERS in catalog else {}
+        slurm = described.get("slurm", {}) | self._changes.get("slurm", {})
+        settings = Cluster.model_validate(described | self._changes | {"slurm": slurm})
+        hooks = hook_manager.get_plugins() if isinstance(hook_manager, PluginManager) else ()
+        errands = {
+            node: Errand(
+                node,
+                catalog,
+                tuple(hooks),
+                run_id,
+                logging.getLogger(PACKAGE).getEffectiveLevel(),
+                scan_resources={GPU: 1} if _wants_gpu(node) else {},
+            )
+            for node in pipeline.nodes
+        }
+        with open_cluster(settings) as cluster, _shown(cluster):
+            done, error = _work_off(cluster, pipeline, errands)
+        if error:
+            self._suggest_resume_scenario(pipeline, done, catalog)
+            raise error
+
+
+def _refuse_memory(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    for node in pipeline.nodes:
+        for name in node.outputs:
+            dataset = catalog.get(name)
+            if isinstance(dataset, MemoryDataset) or getattr(dataset, "_SINGLE_PROCESS", False):
+                raise ValueError(
+                    f"'{name}', made by node '{node.name}', is held in memory, which workers do "
+                    "not share: give it a catalog entry with a file, or run without DaskRunner."
+                )
+
+
+def _wants_gpu(node: Node) -> bool:
+    return "gpu" in node.tags
+
+
+def _resources(errand: Errand) -> dict[str, float]:
+    """What a node itself needs of a worker; where it is made by scan, its scans need it instead."""
+    outputs = (errand.catalog.get(name) for name in errand.node.outputs)
+    if all(getattr(output, "made_by_scan", False) for output in outputs):
+        return {}
+    return errand.scan_resources
+
+
+def _work_off(
+    cluster: OpenCluster, pipeline: Pipeline, errands: dict[Node, Errand]
+) -> tuple[set[Node], Exception | None]:
+    """Run every node whose inputs can be made; the nodes that were, and the first error."""
+    waiting = dict.fromkeys(pipeline.nodes)
+    needs = pipeline.node_dependencies
+    ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+    running: dict[Future, Node] = {}
+    done: set[Node] = set()
+    errors: list[Exception] = []
+    try:
+        while True:
+            for node in [node for node in waiting if needs[node] <= done]:
+                del waiting[node]
+                running[_submit(cluster, errands[node], ended)] = node
+            if not running:
+                return done, errors[0] if errors else None
+            try:
+                future = ended.get(timeout=_RENEW_EVERY_S)
+            except queue.Empty:
+                cluster.renew()
+                continue
+            node = running.pop(future)
+            if error := _error_of(future, node):
+                logger.error("Node %s failed: %s", node.name, error)
+                errors.append(error)
+            else:
+                done.add(node)
+                logger.info("Completed node: %s", node.name)
+                logger.info("Completed %d out of %d tasks", len(done), len(errands))
+    finally:
+        cluster.stop([*running])
+
+
+def _submit(cluster: OpenCluster, errand: Errand, ended: queue.SimpleQueue[Future]) -> Future:
+    future = cluster.client.submit(
+        errand, key=f"{errand.node.name}-{uuid.uuid4().hex}", resources=_resources(errand)
+    )
+    future.add_done_callback(ended.put)
+    return future
+
+
+def _error_of(future: Future, node: Node) -> Exception | None:
+    try:
+        future.result()
+    except KilledWorker:
+        return ClusterError(
+            f"Node '{node.name}' was given up: each worker that ran it died, most often for want "
+            "of memory. What it had finished is kept; cluster.lost_workers says how many may die."
+        )
+    except CancelledError:
+        return ClusterError(
+            f"Node '{node.name}' was given up: its scheduler ended, or somebody cancelled it. "
+            "What it had finished is kept: run the same command again."
+        )
+    except Exception as error:
+        return error
+    return None
+
+
+@contextmanager
+def _shown(cluster: OpenCluster) -> Iterator[None]:
+    """Show on this console what workers log, and how far they are."""
+    client, bars = cluster.client, Bars()
+    client.subscribe_topic(PROGRESS, lambda event: bars.show(event[1]["state"]))
+    client.subscribe_topic(LOG, lambda event: _log(event[1]))
+    try:
+        yield
+    finally:
+        bars.close()
+
+
+def _log(told: dict[str, Any]) -> None:
+    record = logging.makeLogRecord(told)
+    logging.getLogger(record.name).handle(record)

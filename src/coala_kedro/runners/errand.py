@@ -1,0 +1,94 @@
+"""What a worker does: one node, as a sequential run would do it."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Worker, get_client, get_worker
+from joblib import parallel_config
+from joblib._dask import DaskDistributedBackend
+from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.io import CatalogProtocol
+from kedro.pipeline.node import Node
+from kedro.runner.task import Task
+
+from coala_kedro.progress import told_to
+from coala_kedro.runners.cluster import ClusterError
+
+PROGRESS, LOG = "coala-progress", "coala-log"
+"""Topics under which workers tell the client how far they are, and what they log."""
+
+PACKAGE = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A node and all that a worker needs for it.
+
+    Attributes:
+        node: The node.
+        catalog: Its inputs and outputs, among others.
+        hooks: The run's hooks, as they were before the first node.
+        run_id: Of the session.
+        log_level: Of this project.
+        scan_resources: What each scan needs of a worker, if the node's work is spread by scan.
+    """
+
+    node: Node
+    catalog: CatalogProtocol
+    hooks: tuple[Any, ...]
+    run_id: str | None
+    log_level: int
+    scan_resources: dict[str, float]
+
+    def __call__(self) -> None:
+        """Load the inputs, run the node, save the outputs; hooks are called as in any run."""
+        worker = get_worker()
+        if multiprocessing.current_process().daemon:
+            raise ClusterError(
+                f"The worker {worker.address} is a daemon, and may start no process to train in: "
+                "start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment."
+            )
+        _forward_logging(worker, self.log_level)
+        manager = _create_hook_manager()
+        for hook in self.hooks:
+            manager.register(hook)
+        with (
+            parallel_config(backend=_ByScan(client=get_client(), resources=self.scan_resources)),
+            told_to(lambda state: worker.log_event(PROGRESS, {"state": state})),
+        ):
+            Task(self.node, self.catalog, False, manager, run_id=self.run_id).execute()
+
+
+class _ToClient(logging.Handler):
+    """Tells the client what this project logs in a worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told = {"name": record.name, "levelno": record.levelno, "levelname": record.levelname}
+        self._worker.log_event(LOG, told | {"msg": record.getMessage()})
+
+
+def _forward_logging(worker: Worker, level: int) -> None:
+    """The client shows what this project logs; this process need not show it again."""
+    logger = logging.getLogger(PACKAGE)
+    logger.setLevel(level)
+    logger.propagate = False
+    logger.handlers = [_ToClient(worker)]
+
+
+class _ByScan(DaskDistributedBackend):
+    """joblib's Dask backend; a batch whose worker died too often raises instead of hanging."""
+
+    def submit(self, func: Any, callback: Any = None) -> Any:
+        future = super().submit(func, callback)
+        future.add_done_callback(
+            lambda ended: callback(ended.exception()) if ended.exception() else None
+        )
+        return future

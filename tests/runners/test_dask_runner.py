@@ -1,0 +1,182 @@
+"""Small nodes on real local clusters."""
+
+import itertools
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+from kedro_datasets.json import JSONDataset
+from tiny_nodes import die, fail, listening, records, where_and_when
+
+from coala_kedro.datasets import RecordFolderDataset
+from coala_kedro.progress import Bars
+from coala_kedro.runners import ClusterError, DaskRunner
+from coala_kedro.runners.settings import Cluster
+
+
+@pytest.fixture
+def catalog(tmp_path, monkeypatch):
+    """Files for what nodes hand on; two GPUs are pretended."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    entries = {f"fold_{k}": tmp_path / f"fold_{k}.json" for k in range(5)}
+    files = {name: JSONDataset(filepath=str(path)) for name, path in entries.items()}
+    return DataCatalog(
+        files
+        | {
+            "params:seconds": MemoryDataset(0.3),
+            "params:n_scans": MemoryDataset(6),
+        }
+    )
+
+
+def fold(k, func=where_and_when, inputs=("params:seconds",)):
+    return Node(func, [*inputs], f"fold_{k}", name=f"train_{k}", tags="gpu")
+
+
+def overlap(one, other):
+    return one["begun"] < other["ended"] and other["begun"] < one["ended"]
+
+
+def assert_one_at_a_time_on_two_gpus(pieces):
+    assert {piece["gpu"] for piece in pieces} == {"0", "1"}
+    pairs = [pair for pair in itertools.combinations(pieces, 2) if overlap(*pair)]
+    assert pairs, "the GPUs took turns"
+    for one, other in pairs:
+        assert one["gpu"] != other["gpu"]
+        assert one["worker"] != other["worker"]
+
+
+def test_two_folds_never_share_a_gpu(catalog):
+    DaskRunner().run(Pipeline([fold(k) for k in range(5)]), catalog)
+    assert_one_at_a_time_on_two_gpus([catalog.load(f"fold_{k}") for k in range(5)])
+
+
+def test_nothing_listens_beyond_the_loopback(catalog):
+    DaskRunner(workers=1).run(Pipeline([fold(0, listening)]), catalog)
+    assert catalog.load("fold_0") == ["127.0.0.1"]
+
+
+INTERRUPTED = """
+import sys
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+from kedro_datasets.json import JSONDataset
+from coala_kedro.runners import DaskRunner
+from tiny_nodes import train_for_long
+
+if __name__ == "__main__":
+    result = JSONDataset(filepath=sys.argv[1])
+    catalog = DataCatalog({"fold_0": result, "params:seconds": MemoryDataset(1)})
+    node = Node(train_for_long, "params:seconds", "fold_0", name="train", tags="gpu")
+    DaskRunner(workers=2).run(Pipeline([node]), catalog)
+"""
+
+
+def test_ctrl_c_leaves_no_process(tmp_path):
+    (tmp_path / "run.py").write_text(INTERRUPTED)
+    run = subprocess.Popen(
+        [sys.executable, tmp_path / "run.py", tmp_path / "result.json"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def below():
+        return psutil.Process(run.pid).children(recursive=True)
+
+    def training():
+        assert run.poll() is None, run.stderr.read()
+        return len([p for p in below() if "spawn_main" in "".join(p.cmdline())]) == 3
+
+    deadline = time.monotonic() + 60
+    while not training():
+        assert time.monotonic() < deadline, "no training begins"
+        time.sleep(0.1)
+    processes = below()
+    os.killpg(run.pid, signal.SIGINT)  # what a terminal does
+    assert run.wait(30) != 0
+    assert "KeyboardInterrupt" in run.stderr.read()
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_scans_of_a_node_spread_over_the_gpus(catalog, tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "coala_kedro")
+    told = []
+    monkeypatch.setattr(Bars, "show", lambda _, state: told.append(state))
+    catalog["scans"] = RecordFolderDataset(path=str(tmp_path / "scans"))
+    scans = Node(records, ["params:seconds", "params:n_scans"], "scans", tags="gpu")
+    DaskRunner(threads_per_worker=3).run(Pipeline([scans, fold(0)]), catalog)
+    pieces = [*catalog.load("scans").values(), catalog.load("fold_0")]
+    assert len(pieces) == 7
+    assert_one_at_a_time_on_two_gpus(pieces)
+    # What a worker logs, and how far it is, is seen here.
+    assert re.search(r"/scans: 6 made, 0 stood", caplog.text)
+    assert {(state["unit"], state["total"]) for state in told} == {("scan", 6)}
+    assert [(state["done"], state["ended"]) for state in (told[0], told[-1])] == [
+        (0, False),
+        (6, True),
+    ]
+
+
+def test_a_failed_node_gives_its_reason_and_holds_up_only_what_needs_it(catalog, caplog):
+    nodes = [
+        fold(0, fail),
+        fold(1, inputs=["params:seconds", "fold_0"]),
+        fold(2),
+        fold(3, inputs=["params:seconds", "fold_2"]),
+    ]
+    with pytest.raises(ArithmeticError, match="the loss is not finite"):
+        DaskRunner().run(Pipeline(nodes), catalog)
+    assert "Node train_0 failed" in caplog.text
+    assert [catalog.exists(f"fold_{k}") for k in range(4)] == [False, False, True, True]
+    assert catalog.load("fold_2")["ended"] <= catalog.load("fold_3")["begun"]
+
+
+def test_a_node_that_kills_its_workers_is_given_up(catalog, caplog):
+    caplog.set_level(logging.CRITICAL, "distributed")
+    with pytest.raises(ClusterError, match=r"'train_0' was given up.*cluster\.lost_workers"):
+        DaskRunner(lost_workers=1).run(Pipeline([fold(0, die), fold(1)]), catalog)
+    assert catalog.exists("fold_1")
+
+
+@pytest.mark.parametrize("output", ["in_memory", "uncatalogued"])
+def test_what_is_handed_on_in_memory_is_refused(catalog, output):
+    catalog["in_memory"] = MemoryDataset()
+    node = Node(where_and_when, "params:seconds", output, name="train")
+    with pytest.raises(ValueError, match=f"'{output}', made by node 'train', is held in memory"):
+        DaskRunner().run(Pipeline([fold(0), node]), catalog)
+    assert not catalog.exists("fold_0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"workers": 3}, r"cluster\.workers is 3 and the GPUs are \['0', '1'\]"),
+        ({"kind": "scheduler"}, "a running scheduler is kind 'scheduler' with its address"),
+        ({"address": "tcp://127.0.0.1:8786"}, "all others have no address"),
+        ({"worker": 2}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_cluster_is_refused_before_the_first_node(catalog, changes, message):
+    with pytest.raises((ValueError, ClusterError), match=message):
+        DaskRunner(**changes).run(Pipeline([fold(0)]), catalog)
+    assert not catalog.exists("fold_0")
+
+
+def test_the_documented_cluster_is_the_default(conf):
+    assert Cluster.model_validate(conf("base")["parameters"]["cluster"]) == Cluster()
+
+
+def test_loading_in_threads_is_refused():
+    with pytest.raises(ValueError, match="leave out --async"):
+        DaskRunner(is_async=True)
