@@ -1,7 +1,7 @@
 # make demo   installs and runs the whole study on a synthetic hospital
 # make test   installs and runs every check and test
 # make lint   style, types and the rules of the house
-# make test-packages   a SLURM for the tests that run on one (Debian and Ubuntu, as root)
+# make test-packages   SLURM and Chromium, for the tests that need them (Debian and Ubuntu, as root)
 # make viz    the study as a graph, in the browser
 
 PYTHON ?= python3
@@ -29,7 +29,7 @@ test: lint
 
 test-packages:
 	apt-get update --quiet=2
-	DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --no-install-recommends slurm-wlm munge
+	DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --no-install-recommends slurm-wlm munge chromium
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check

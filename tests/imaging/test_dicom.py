@@ -219,6 +219,7 @@ def test_what_is_no_single_series_is_not_read(folder, name):
         read_series(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real series lies beside the project")
 def test_a_real_series_lies_where_dicom2nifti_and_simpleitk_put_it(tmp_path):
     facts = inspect_series(REAL)

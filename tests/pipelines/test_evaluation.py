@@ -11,6 +11,8 @@ from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.settings import Compute, Inference
 from coala_kedro.pipelines.evaluation import nodes, scoring
 
+pytestmark = pytest.mark.xdist_group("evaluation")
+
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory):

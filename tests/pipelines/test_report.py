@@ -15,6 +15,8 @@ from coala_kedro.pipelines.evaluation import report
 from coala_kedro.pipelines.evaluation.pictures import Drawing
 from coala_kedro.statistics.cohort_table import table_1
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("report")]
+
 SECTIONS = [
     "At a glance", "The scans: from the hospital to the test", "Patients", "Training", "Results",
     "The paper beside the run", "Agreement of tumour volume", "Tests", "Readers", "Lesions",
@@ -232,7 +234,6 @@ def test_a_request_would_be_refused(path):
         assert not any("localhost" in url for url in shown.requests)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", list(ODD))
 def test_an_odd_cohort_has_words_where_a_figure_cannot_be(name, tmp_path, project, conf):
     study = Study(ODD[name], tmp_path, project, conf)

@@ -54,6 +54,7 @@ def assert_one_at_a_time_on_two_gpus(pieces):
         assert one["worker"] != other["worker"]
 
 
+@pytest.mark.slow
 def test_two_folds_never_share_a_gpu(catalog):
     DaskRunner().run(Pipeline([fold(k) for k in range(5)]), catalog)
     assert_one_at_a_time_on_two_gpus([catalog.load(f"fold_{k}") for k in range(5)])
@@ -80,6 +81,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_process(tmp_path):
     (tmp_path / "run.py").write_text(INTERRUPTED)
     run = subprocess.Popen(
@@ -109,6 +111,7 @@ def test_ctrl_c_leaves_no_process(tmp_path):
     assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.slow
 def test_scans_of_a_node_spread_over_the_gpus(catalog, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "coala_kedro")
     told = []
@@ -128,6 +131,7 @@ def test_scans_of_a_node_spread_over_the_gpus(catalog, tmp_path, monkeypatch, ca
     ]
 
 
+@pytest.mark.slow
 def test_a_failed_node_gives_its_reason_and_holds_up_only_what_needs_it(catalog, caplog):
     nodes = [
         fold(0, fail),
@@ -142,6 +146,7 @@ def test_a_failed_node_gives_its_reason_and_holds_up_only_what_needs_it(catalog,
     assert catalog.load("fold_2")["ended"] <= catalog.load("fold_3")["begun"]
 
 
+@pytest.mark.slow
 def test_a_node_that_kills_its_workers_is_given_up(catalog, caplog):
     caplog.set_level(logging.CRITICAL, "distributed")
     with pytest.raises(ClusterError, match=r"'train_0' was given up.*cluster\.lost_workers"):
