@@ -81,6 +81,7 @@ def test_every_nan_of_an_ordinary_cohort_has_its_reason(frames):
     assert without_reason(frames) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(ODD))
 def test_an_odd_cohort_has_a_reason_for_every_nan_and_no_crash(name, tmp_path):
     frames = evaluate(Cohort(*ODD[name]), tmp_path)
