@@ -3,11 +3,13 @@
 import contextlib
 
 import mlflow
+import pandas as pd
 import psutil
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import _validate_metric_name
 
 from coala_kedro import tracking
 from coala_kedro.tracking import TrackingHooks, TrainingMonitor
@@ -136,3 +138,21 @@ def test_runs_whose_process_was_killed_are_marked_at_the_next_start(client, star
     assert {*status.values()} == {"KILLED", "RUNNING"}
     for run in runs.values():
         client.set_terminated(run)
+
+
+def test_figures_are_named_by_all_that_tells_them_apart():
+    summary = pd.DataFrame(
+        [
+            ("student", "internal", "scanner", "Maker (№ 1)", "dice_mean", 0.8, 1),
+            ("student", "internal", "TTV", "≥ 100 mL", "dice_mean", 0.9, 1),
+            ("student", "internal", "TTV", "< 1 mL", "dice_mean", float("nan"), 0),
+        ],
+        columns=["model", "cohort", "grouping", "group", "metric", "value", "n_scans"],
+    )
+    metrics = tracking.summary_metrics(summary)
+    assert metrics == {
+        "student.internal.scanner.Maker __ 1_.dice_mean": 0.8,
+        "student.internal.TTV.from 100 mL.dice_mean": 0.9,
+    }
+    for name in metrics:
+        _validate_metric_name(name)

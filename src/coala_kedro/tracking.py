@@ -39,6 +39,10 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 logger = logging.getLogger(__name__)
 
+_SIGNS = {"<": "below", ">": "above", "≥": "from"}
+_NOT_IN_NAMES = r"[^\w\-. :/]"
+"""What MLflow does not take in a metric's name."""
+
 _MAX_PARAMETER_LENGTH = 500
 _MAX_BATCH = 500  # MLflow takes 1000 metrics at once.
 _PLANS_FILE = "nnUNetPlans.json"
@@ -258,9 +262,14 @@ def _end_those_that_were_killed(client: MlflowClient, experiment_id: str) -> Non
 
 
 def summary_metrics(summary: pd.DataFrame) -> dict[str, float]:
-    """The summary's figures by name: `<model>.<cohort>.<subset>.<metric>`; without NaN."""
+    """A tidy summary's figures by name, such as `<model>.<cohort>.<subset>.<metric>`; without NaN.
+
+    Args:
+        summary: A row a figure: `value`, named by the columns up to `metric`.
+    """
     known = summary.dropna(subset=["value"])
-    names = known[["model", "cohort", "subset", "metric"]].agg(".".join, axis=1)
-    for sign, word in (("<", "below"), (">", "above")):  # MLflow takes no signs.
+    names = known.loc[:, :"metric"].astype(str).agg(".".join, axis=1)
+    for sign, word in _SIGNS.items():
         names = names.str.replace(sign, word)
+    names = names.str.replace(_NOT_IN_NAMES, "_", regex=True)
     return dict(zip(names, known["value"].astype(float), strict=True))
