@@ -69,11 +69,15 @@ def hold_in_mid_fold(study, epochs_begun, folds, failed):
     while len(held) < len(folders):
         wait_until(lambda: {*seen()} - held, "no fold begins")
         for folder in {*seen()} - held:
-            for process in working_in(folder):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGSTOP)
+            signal_all(folder, signal.SIGSTOP)
             held.add(folder)
     return folders
+
+
+def signal_all(folder, number):
+    for process in working_in(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def assert_went_on(begun):
@@ -155,11 +159,14 @@ def test_array_script(
     array = submit(
         ["sbatch", "--parsable", "--array=0,1", *lowres],
         SBATCH_TIMELIMIT="1",
-        SBATCH_SIGNAL="B:USR1@10",
+        SBATCH_SIGNAL="B:USR1@25",
     )
     folders = held_in_mid_fold((0, 1), failed=lambda: "FAILED" in states(slurm).values())
     ask(slurm, "scancel", f"{array}_0")
-    # The script itself puts the other back into the queue when its time is over.
+    # The script itself stops the other before its time is over, and puts it back into the queue.
+    log = study.project / f"slurm-coala-fold-{array}_1.log"
+    wait_until(lambda: "The walltime ends" in log.read_text(), "not told in time", LIMIT_S)
+    signal_all(folders[1], signal.SIGCONT)
     wait_until(lambda: states(slurm)[f"{array}_1"] == "PENDING", "not requeued", LIMIT_S)
     assert states(slurm)[f"{array}_0"] == "CANCELLED"
     ask(slurm, "scontrol", "update", f"JobId={array}_1", "StartTime=now", "TimeLimit=10")
