@@ -31,7 +31,7 @@ CLUSTER = """\
 cluster:
   kind: slurm
   workers: 2
-  slurm: {{cores: 1, memory: 4GB, walltime: "00:01:00", interface: lo, log_folder: {logs}}}
+  slurm: {{cores: 1, memory: 4GB, walltime: "00:02:00", interface: lo, log_folder: {logs}}}
 """
 
 
@@ -67,7 +67,7 @@ def hold_in_mid_fold(study, epochs_begun, folds, failed):
 
     held = set()
     while len(held) < len(folders):
-        wait_until(lambda: {*seen()} - held, "no fold begins")
+        wait_until(lambda: {*seen()} - held, "no fold begins", LIMIT_S)
         for folder in {*seen()} - held:
             signal_all(folder, signal.SIGSTOP)
             held.add(folder)
@@ -158,8 +158,8 @@ def test_array_script(
     lowres = (SCRIPTS / "fold.sbatch", "teacher", "lowres")
     array = submit(
         ["sbatch", "--parsable", "--array=0,1", *lowres],
-        SBATCH_TIMELIMIT="1",
-        SBATCH_SIGNAL="B:USR1@25",
+        SBATCH_TIMELIMIT="2",
+        SBATCH_SIGNAL="B:USR1@30",
     )
     folders = held_in_mid_fold((0, 1), failed=lambda: "FAILED" in states(slurm).values())
     ask(slurm, "scancel", f"{array}_0")
