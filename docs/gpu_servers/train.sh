@@ -17,4 +17,5 @@ prepared=$(submit "${AFTER-}" "$here/step.sbatch" --pipelines "$model" \
 # A cascade fold reads the predictions of all five lowres folds.
 lowres=$(submit "$prepared" --array=0-4 "$here/fold.sbatch" "$model" lowres "$@")
 cascade=$(submit "$lowres" --array=0-4 "$here/fold.sbatch" "$model" cascade "$@")
-submit "$cascade" "$here/step.sbatch" --pipelines "$model" --nodes "$model.collect_model" "$@"
+submit "$cascade" "$here/step.sbatch" --pipelines "$model" \
+    --nodes "$model.collect_model,$model.describe_training" "$@"
