@@ -179,17 +179,17 @@ def test_array_script(
     for folder in folders:
         assert_went_on(epochs_begun(folder))
     assert_same_teacher(study, miniature, same_weights)
-    assert_in_one_experiment(MlflowClient(mlflow_server))
+    assert_in_one_experiment(study, MlflowClient(mlflow_server))
 
 
-def assert_in_one_experiment(client):
+def assert_in_one_experiment(study, client):
     experiment = client.get_experiment_by_name("coala_kedro").experiment_id
     runs = client.search_runs([experiment], max_results=500)
     trainings = [run for run in runs if run.info.status == "FINISHED" and "fold" in run.data.params]
     assert {(run.data.params["stage"], run.data.params["fold"]) for run in trainings} == {
         (stage, str(k)) for stage in ("lowres", "cascade") for k in range(5)
     }
-    assert {run.data.tags["study"] for run in runs} == {"coala"}
+    assert {run.data.tags["study"] for run in runs} == {study.settings["study"]}
     files = [f.path for run in runs for f in client.list_artifacts(run.info.run_id)]
     assert files.count("teacher_cross_validation.csv") == 1
     assert len(client.search_experiments()) == 2, "besides MLflow's own, one"
