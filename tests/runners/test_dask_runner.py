@@ -57,7 +57,9 @@ def assert_one_at_a_time_on_two_gpus(pieces):
 @pytest.mark.slow
 def test_two_folds_never_share_a_gpu(catalog):
     DaskRunner().run(Pipeline([fold(k) for k in range(5)]), catalog)
-    assert_one_at_a_time_on_two_gpus([catalog.load(f"fold_{k}") for k in range(5)])
+    folds = [catalog.load(f"fold_{k}") for k in range(5)]
+    assert_one_at_a_time_on_two_gpus(folds)
+    assert {fold["malloc"] for fold in folds} == {None}, "trainings would be slow"
 
 
 def test_nothing_listens_beyond_the_loopback(catalog):

@@ -16,6 +16,7 @@ def where_and_when(seconds, *_):
     return {
         "worker": get_worker().address,
         "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "malloc": os.environ.get("MALLOC_TRIM_THRESHOLD_"),
         "begun": begun,
         "ended": time.time(),
     }
