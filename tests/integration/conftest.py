@@ -1,6 +1,5 @@
 """A miniature of the whole study, run once with real nnU-Net in the way a user runs it."""
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from listeners import nobody_listens
 from omegaconf import OmegaConf
 
 from coala_kedro.datasets import MadeFolderDataset
@@ -41,12 +41,6 @@ MINIATURE = {
     "protocol.checkpoint_every_epochs": 1,
     "statistics.n_resamples": 100,
 }
-
-
-@contextlib.contextmanager
-def nobody_listens(folder):
-    """A monitor that reports to nobody."""
-    yield lambda epoch, figures: None
 
 
 @dataclasses.dataclass(frozen=True)
