@@ -32,6 +32,7 @@ def catalog(tmp_path, monkeypatch):
         files
         | {
             "params:seconds": MemoryDataset(0.3),
+            "params:long": MemoryDataset(4.0),
             "params:n_scans": MemoryDataset(6),
         }
     )
@@ -60,6 +61,15 @@ def test_two_folds_never_share_a_gpu(catalog):
     folds = [catalog.load(f"fold_{k}") for k in range(5)]
     assert_one_at_a_time_on_two_gpus(folds)
     assert {fold["malloc"] for fold in folds} == {None}, "trainings would be slow"
+
+
+@pytest.mark.slow
+def test_no_fold_waits_behind_another_while_a_gpu_is_free(catalog):
+    long = fold(0, inputs=("params:long",))
+    DaskRunner().run(Pipeline([long, *(fold(k) for k in range(1, 5))]), catalog)
+    first, *others = (catalog.load(f"fold_{k}") for k in range(5))
+    assert {other["gpu"] for other in others} == {"0", "1"} - {first["gpu"]}
+    assert max(other["ended"] for other in others) < first["ended"]
 
 
 def test_nothing_listens_beyond_the_loopback(catalog):

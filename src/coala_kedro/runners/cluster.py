@@ -53,6 +53,12 @@ class OpenCluster:
     renew: Callable[[], object]
     ours: bool
 
+    @property
+    def n_gpus(self) -> int:
+        """GPUs of the workers that are there now."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        return int(sum(worker["resources"].get(GPU, 0) for worker in workers))
+
     def stop(self, running: Sequence[Future]) -> None:
         """End what a run leaves on the cluster: nodes that run, processes that wait for more.
 

@@ -132,10 +132,11 @@ def _work_off(
     errors: list[Exception] = []
     try:
         while True:
-            for node in [node for node in waiting if needs[node] <= done]:
-                del waiting[node]
-                running[_submit(cluster, errands[node], ended)] = node
-            if not running:
+            ready = [errands[node] for node in waiting if needs[node] <= done]
+            for errand in _now(cluster, ready, [errands[node] for node in running.values()]):
+                del waiting[errand.node]
+                running[_submit(cluster, errand, ended)] = errand.node
+            if not ready and not running:
                 return done, errors[0] if errors else None
             try:
                 future = ended.get(timeout=_RENEW_EVERY_S)
@@ -152,6 +153,20 @@ def _work_off(
                 logger.info("Completed %d out of %d tasks", len(done), len(errands))
     finally:
         cluster.stop([*running])
+
+
+def _now(cluster: OpenCluster, ready: list[Errand], running: list[Errand]) -> list[Errand]:
+    """What can start: all that needs no GPU, and of the rest as many as there are GPUs free.
+
+    Dask would give each at once to a worker and leave it there, behind a day's training, while
+    another worker's GPU falls idle.
+    """
+    on_gpu = [errand for errand in ready if _resources(errand)]
+    if not on_gpu:
+        return ready
+    free = cluster.n_gpus - sum(1 for errand in running if _resources(errand))
+    held = {errand.node for errand in on_gpu[max(free, 0) :]}
+    return [errand for errand in ready if errand.node not in held]
 
 
 def _submit(cluster: OpenCluster, errand: Errand, ended: queue.SimpleQueue[Future]) -> Future:
