@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -40,6 +40,19 @@ def predict_scan(
         `fold_votes`, for each voxel how many of the folds' cascade networks call it CRLM alone.
     """
     return in_own_process(compute, True, _predict, model, scan, inference, compute)
+
+
+def predictions(
+    model: TrainedModel,
+    scans: Mapping[str, Callable[[], sitk.Image]],
+    inference: Inference,
+    compute: Compute,
+) -> dict[str, Callable[[], dict[str, sitk.Image]]]:
+    """Recipes by scan id; each makes what `predict_scan` returns."""
+    return {
+        scan_id: functools.partial(predict_scan, model, scan, inference, compute)
+        for scan_id, scan in scans.items()
+    }
 
 
 def _predict(

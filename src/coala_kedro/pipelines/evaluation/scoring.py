@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,7 @@ from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.volume_folder import by_scan, part_of
 from coala_kedro.imaging.geometry import spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
-from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP, predict_scan
+from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP, predictions
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.settings import Compute, Inference
 from coala_kedro.statistics import rater_metrics
@@ -42,10 +41,8 @@ def predict_test(
     Returns:
         Recipes by scan id; each makes a label map and the folds' votes for CRLM.
     """
-    return {
-        scan_id: partial(predict_scan, model, scans[scan_id], inference, compute)
-        for scan_id in scans_with_role(accepted_scans, "test")
-    }
+    chosen = scans_with_role(accepted_scans, "test")
+    return predictions(model, {scan_id: scans[scan_id] for scan_id in chosen}, inference, compute)
 
 
 def score_scans(

@@ -18,7 +18,7 @@ from coala_kedro.datasets.volume_folder import part_of
 from coala_kedro.imaging.geometry import image_like, volume_ml_per_voxel
 from coala_kedro.imaging.label_map import compose_label_map, crlm_mask
 from coala_kedro.imaging.lesions import label_lesions
-from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP, predict_scan
+from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP, predictions
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.settings import Compute, Inference
 
@@ -51,10 +51,8 @@ def predict_unlabelled(
     Returns:
         Recipes by scan id; each makes a label map and the folds' votes for CRLM.
     """
-    return {
-        scan_id: partial(predict_scan, model, scans[scan_id], inference, compute)
-        for scan_id in scans_with_role(accepted_scans, "unlabelled")
-    }
+    chosen = scans_with_role(accepted_scans, "unlabelled")
+    return predictions(model, {scan_id: scans[scan_id] for scan_id in chosen}, inference, compute)
 
 
 def compose_pseudo_label_maps(
