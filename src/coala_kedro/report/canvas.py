@@ -16,6 +16,8 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
+from coala_kedro.report.cells import cohort_title
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe & Ito's, which colour-blind readers tell apart; names in order of appearance."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -73,7 +75,7 @@ def order(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 def titles(cohorts: list[str]) -> list[str]:
     """Of the panels."""
-    return [f"{cohort.capitalize()} cohort" for cohort in cohorts]
+    return [cohort_title(cohort) for cohort in cohorts]
 
 
 def by_model(rows: pd.DataFrame, models: list[str]) -> Iterator[tuple[int, str, pd.DataFrame]]:

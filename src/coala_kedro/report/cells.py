@@ -192,3 +192,8 @@ def _p_value(p: float) -> str:
     if p < 0.001:
         return "< 0.001"
     return f"{p:.2f}" if p >= 0.095 else f"{p:.2g}"
+
+
+def cohort_title(cohort: str) -> str:
+    """As in headings: `Internal cohort`."""
+    return f"{cohort.capitalize()} cohort"

@@ -23,11 +23,7 @@ def whole_table(
         caption: Of the table.
         specs: How columns are shown (`Source.cell`).
     """
-    specs = specs or {}
-    rows = [
-        [source.cell(row, column, specs.get(column, "")) for column in headings]
-        for row in source.frame.index
-    ]
+    rows = rows_of(source, source.frame.index, headings, specs or {})
     return Table(caption, [*headings.values()], rows, source.name)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from markupsafe import Markup
 
 from coala_kedro.cohort import COHORTS
-from coala_kedro.report.cells import Cell, Source, prose
+from coala_kedro.report.cells import Cell, Source, cohort_title, prose
 from coala_kedro.report.material import Material
 from coala_kedro.report.page import Flow, Flows, Fold, Item, Section, Table
 from coala_kedro.report.tables import rows_of
@@ -46,7 +46,7 @@ def flow(material: Material) -> Section:
             Flows([_diagram(source, cohort) for cohort in COHORTS]),
             Table(
                 "What became of the scans. A scan refused for two reasons counts under both.",
-                ["", *((_cohort(cohort), unit) for cohort, unit in columns)],
+                ["", *((cohort_title(cohort), unit) for cohort, unit in columns)],
                 rows,
                 source.name,
             ),
@@ -77,7 +77,7 @@ def _diagram(source: Source, cohort: str) -> Flow:
         Markup("<br>") + why if len(reasons) else ""
     )
     return Flow(
-        _cohort(cohort),
+        cohort_title(cohort),
         [
             (
                 prose(
@@ -115,7 +115,7 @@ def patients(material: Material) -> Section:
         "The cohorts as in the paper's Table 1. A patient counts once, with the values of the "
         "earliest scan that records them."
     )
-    names = ["characteristic", *(_cohort(cohort) for cohort in COHORTS)]
+    names = ["characteristic", *(cohort_title(cohort) for cohort in COHORTS)]
     source = ", ".join(table.name for table in tables)
     return Section("Patients", [Table(caption, names, rows, source)])
 
@@ -129,16 +129,12 @@ def screening(material: Material) -> Section:
     for cohort in COHORTS:
         source = material[f"{cohort}_screening"]
         if source.frame.empty:
-            items.append(f"{_cohort(cohort)}: no scan was refused or warned of.")
+            items.append(f"{cohort_title(cohort)}: no scan was refused or warned of.")
         for severity, caption in (("refuse", "refused"), ("warn", "warned of, but used")):
             rows = rows_of(source, source.rows(severity=severity).index, _FINDINGS, {})
             table = Table(
-                f"{_cohort(cohort)}: {caption}.", [*_FINDINGS.values()], rows, source.name
+                f"{cohort_title(cohort)}: {caption}.", [*_FINDINGS.values()], rows, source.name
             )
             if rows:
                 items.append(table if severity == "refuse" else Fold(table.caption, [table]))
     return Section("Screening", items)
-
-
-def _cohort(name: str) -> str:
-    return f"{name.capitalize()} cohort"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coala_kedro.report.cells import cohort_title
 from coala_kedro.report.material import Material
 from coala_kedro.report.page import Fold, Section, Table
 from coala_kedro.report.tables import rows_of
@@ -42,7 +43,7 @@ def _tables(material: Material, model: str) -> list[Table]:
     source = material["worst_scans"]
     return [
         Table(
-            f"{cohort.capitalize()} cohort: the worst scans of the {model}.",
+            f"{cohort_title(cohort)}: the worst scans of the {model}.",
             [*_HEADINGS.values()],
             rows_of(source, source.rows(model=model, cohort=cohort).index, _HEADINGS, _SPECS),
             source.name,

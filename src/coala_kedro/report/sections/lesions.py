@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coala_kedro.report.cells import cohort_title
 from coala_kedro.report.material import Material
 from coala_kedro.report.page import Section
 from coala_kedro.report.tables import by_model
@@ -28,7 +29,7 @@ def lesions(material: Material) -> Section:
             _DETECTION,
             material.models,
             ("lesions", "n_lesions", "value"),
-            f"{cohort.capitalize()} cohort: detection of lesions, with 95 % intervals.",
+            f"{cohort_title(cohort)}: detection of lesions, with 95 % intervals.",
             cohort=cohort,
         )
         for cohort in material.cohorts
@@ -80,7 +81,7 @@ def subgroups(material: Material) -> Section:
             f"{grouping}: {group}": {"grouping": grouping, "group": group}
             for grouping, group in pairs.itertuples(index=False)
         }
-        caption = f"{cohort.capitalize()} cohort: groups of scans, with 95 % intervals."
+        caption = f"{cohort_title(cohort)}: groups of scans, with 95 % intervals."
         tables.append(
             by_model(source, groups, _SUBGROUP, material.models,
                      ("scans", "volume_bias_ml", "n_scans"), caption, cohort=cohort)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from coala_kedro.report.cells import Cell, Estimate, Source
+from coala_kedro.report.cells import Cell, Estimate, Source, cohort_title
 from coala_kedro.report.material import Material
 from coala_kedro.report.page import Fold, Section, Table
 from coala_kedro.report.tables import rows_of
@@ -64,7 +64,7 @@ def _beside(source: Source, rows: pd.DataFrame, models: list[str], caption: str)
             chosen = of_cohort if who == "paper" else of_cohort[of_cohort["model"] == who]
             cells.append(_shown(source, chosen, who, spec))
         lines.append(cells)
-    headings = [(f"{c.capitalize()} cohort", "run" if w == DATA else w) for c, w in columns]
+    headings = [(cohort_title(c), "run" if w == DATA else w) for c, w in columns]
     return Table(caption, ["", *headings], lines, source.name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coala_kedro.report.cells import cohort_title
 from coala_kedro.report.material import Material
 from coala_kedro.report.page import Fold, Section, Table
 from coala_kedro.statistics.rater_metrics import CONSENSUS_OF_OTHERS, READER
@@ -83,4 +84,4 @@ def _raters(material: Material, cohort: str, reference_kind: str, caption: str) 
         if len(source.rows(rater=rater, **where))
     ]
     headings = ["", *(label for label, _ in _FIGURES.values())]
-    return Table(f"{cohort.capitalize()} cohort: {caption}.", headings, rows, source.name)
+    return Table(f"{cohort_title(cohort)}: {caption}.", headings, rows, source.name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from coala_kedro.report.cells import Cell, Estimate, Source, prose, words
+from coala_kedro.report.cells import Cell, Estimate, Source, cohort_title, prose, words
 from coala_kedro.report.material import Material
 from coala_kedro.report.page import Cards, Fold, Section, Table
 
@@ -86,9 +86,9 @@ def glance(material: Material) -> Section:
             )
             for count in ("n_scans", "n_patients")
         )
-        about = "<b>{} cohort</b>, {}: {} scans of {} patients."
+        about = "<b>{}</b>, {}: {} scans of {} patients."
         items += [
-            prose(about, cohort.capitalize(), model, n_scans, n_patients),
+            prose(about, cohort_title(cohort), model, n_scans, n_patients),
             Cards([_card(material, cohort, row) for row in _GLANCE]),
         ]
     if not items:
@@ -191,7 +191,7 @@ def _classes(material: Material) -> list[Table]:
             for reference in names
         ]
         caption = (
-            f"{cohort.capitalize()} cohort: scans by class of tumour volume, consensus down and "
+            f"{cohort_title(cohort)}: scans by class of tumour volume, consensus down and "
             f"{material.models[-1]} across."
         )
         tables.append(Table(caption, ["", *map(words, names)], rows, source.name))
@@ -212,7 +212,7 @@ def _side_by_side(material: Material, rows: Sequence[Row], caption: str) -> Tabl
 
     return Table(
         caption,
-        ["", *((f"{cohort.capitalize()} cohort", model) for cohort, model in columns)],
+        ["", *((cohort_title(cohort), model) for cohort, model in columns)],
         [line(row) for row in rows],
         ", ".join(f"{frame}.csv" for frame in dict.fromkeys(row[1] for row in rows)),
     )
