@@ -22,6 +22,7 @@ from coala_kedro.sources.survey import Layout, generalise, lesion_labels, survey
         (["a/2020-02-01_ct/x", "a/2020-05-02_ct/x", "b/2020-03-03_ct/x"],
          "{patient}/{study}_ct/x", "a_2020-02-01"),
         (["20200201/x", "20200202/x"], "{scan_id}/x", "20200201"),
+        (["2020-02-01/x"], "{scan_id}/x", "2020-02-01"),
     ],
 )  # fmt: skip
 def test_the_first_part_that_differs_everywhere_is_the_scan_s(paths, pattern, first):

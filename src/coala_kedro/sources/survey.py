@@ -191,7 +191,10 @@ def _own(columns: Columns) -> Told | None:
     """Scan ids from one part of the paths, or from two."""
     varying = [n for n, column in enumerate(columns) if len(set(column)) > 1]
     alone = next((n for n, column in enumerate(columns) if _all_differ(column)), None)
-    if alone is not None and not (varying[:1] < [alone] and all(map(_DAY.search, columns[alone]))):
+    # Days alone are no scan ids where the part before, the patient, can go with them.
+    if alone is not None and not (
+        varying and varying[0] < alone and all(map(_DAY.search, columns[alone]))
+    ):
         ids, piece = _stripped(columns[alone], "{scan_id}")
         return ids, {alone: piece}
     for first, second in itertools.combinations(varying, 2):
