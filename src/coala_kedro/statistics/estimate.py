@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 NAN = float("nan")
@@ -25,3 +27,13 @@ def t_estimate(value: float, standard_error: float, dof: float) -> Estimate:
     """A figure with Student's interval; NaN bounds without degrees of freedom."""
     margin = float(stdtrit(dof, 0.975)) * standard_error if dof > 0 else NAN
     return Estimate(value, value - margin, value + margin)
+
+
+def mean(values: NDArray[Any]) -> float:
+    """The mean; NaN of nothing."""
+    return float(values.mean()) if len(values) else NAN
+
+
+def ratio(part: float, whole: float) -> float:
+    """A part of a whole; NaN of nothing."""
+    return float(part / whole) if whole else NAN

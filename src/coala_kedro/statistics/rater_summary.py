@@ -8,7 +8,7 @@ import pandas as pd
 from coala_kedro.statistics.agreement import intraclass_correlation
 from coala_kedro.statistics.bland_altman import bland_altman
 from coala_kedro.statistics.bootstrap import FIGURE_COLUMNS, Columns, figures_with_intervals
-from coala_kedro.statistics.estimate import NAN
+from coala_kedro.statistics.estimate import NAN, mean, ratio
 from coala_kedro.statistics.rater_metrics import READER
 
 COLUMNS = ("rater", "rater_kind", "reference_kind", "cohort", *FIGURE_COLUMNS)
@@ -71,7 +71,7 @@ _GROUP = ("rater", "rater_kind", "reference_kind")
 
 def _figures(rows: Columns) -> dict[str, float]:
     scored = ~np.isnan(rows["dice"])
-    means = {f"{name}_mean": _mean(rows[name][scored]) for name in _MEANS}
+    means = {f"{name}_mean": mean(rows[name][scored]) for name in _MEANS}
     hd95_mm = rows["hd95_mm"][scored]
     reference, predicted = rows["reference_ml"], rows["predicted_ml"]
     icc = intraclass_correlation(np.column_stack([reference, predicted]))
@@ -81,13 +81,13 @@ def _figures(rows: Columns) -> dict[str, float]:
     return means | {
         "hd95_mm_median": float(np.median(hd95_mm)) if len(hd95_mm) else NAN,
         "volume_bias_ml": bland_altman(reference, predicted).bias.value,
-        "volume_bias_percent": _ratio(100 * (predicted - reference).sum(), reference.sum()),
+        "volume_bias_percent": ratio(100 * (predicted - reference).sum(), reference.sum()),
         "icc_consistency": icc.consistency.value,
         "icc_agreement": icc.agreement.value,
-        "sensitivity": _ratio(hits, hits + misses),
-        "precision": _ratio(hits, hits + invented),
-        "f1": _ratio(2 * hits, 2 * hits + misses + invented),
-        "false_positives_per_scan": invented / len(reference) if len(reference) else NAN,
+        "sensitivity": ratio(hits, hits + misses),
+        "precision": ratio(hits, hits + invented),
+        "f1": ratio(2 * hits, 2 * hits + misses + invented),
+        "false_positives_per_scan": ratio(invented, len(reference)),
     }
 
 
@@ -108,11 +108,3 @@ def _icc_of_readers(rows: pd.DataFrame, n_resamples: int, seed: int) -> pd.DataF
         }
 
     return figures_with_intervals(scans, icc, n_resamples, seed, _UNDEFINED)
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else NAN
-
-
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else NAN

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from coala_kedro.statistics.bootstrap import FIGURE_COLUMNS, Columns, figures_with_intervals
-from coala_kedro.statistics.estimate import NAN
+from coala_kedro.statistics.estimate import NAN, mean, ratio
 from coala_kedro.statistics.ttv_classes import CLASS_BOUNDS_ML, class_names, classify
 
 SLICE_BOUNDS_MM = (2.0, 4.0)
@@ -104,12 +104,11 @@ def _ordered(codes: NDArray[np.intp], names: list[str], index: pd.Index) -> pd.S
 
 
 def _figures(scans: Columns) -> dict[str, float]:
-    dice = scans["dice"][~np.isnan(scans["dice"])]
     error_ml = scans["predicted_ml"] - scans["reference_ml"]
-    lesions, reference_ml = scans["n_lesions"].sum(), scans["reference_ml"].sum()
+    lesions, missed = scans["n_lesions"].sum(), scans["n_misses"].sum()
     return {
-        "dice_mean": float(dice.mean()) if len(dice) else NAN,
-        "sensitivity": float(1 - scans["n_misses"].sum() / lesions) if lesions else NAN,
-        "volume_bias_ml": float(error_ml.mean()),
-        "volume_bias_percent": 100 * float(error_ml.sum() / reference_ml) if reference_ml else NAN,
+        "dice_mean": mean(scans["dice"][~np.isnan(scans["dice"])]),
+        "sensitivity": ratio(lesions - missed, lesions),
+        "volume_bias_ml": mean(error_ml),
+        "volume_bias_percent": ratio(100 * error_ml.sum(), scans["reference_ml"].sum()),
     }

@@ -25,7 +25,7 @@ from coala_kedro.statistics.bootstrap import (
     figures_with_intervals,
 )
 from coala_kedro.statistics.comparisons import welch
-from coala_kedro.statistics.estimate import NAN
+from coala_kedro.statistics.estimate import NAN, mean, ratio
 from coala_kedro.statistics.overlap import pooled_dice
 from coala_kedro.statistics.ttv_classes import CLASS_BOUNDS_ML, classify, weighted_kappa
 
@@ -142,21 +142,21 @@ def _dice_figures(scans: Columns) -> Figures:
     before, after = _before_and_after(scans)
     first, median, third = _quartiles(dice)
     return {
-        "dice_mean": _mean(dice),
+        "dice_mean": mean(dice),
         "dice_median": median,
         "dice_iqr": third - first,
         "dice_pooled": pooled_dice(
             scans["reference_voxels"], scans["predicted_voxels"], scans["intersection_voxels"]
         ),
-        "dice_post_minus_pre": _mean(after) - _mean(before),
+        "dice_post_minus_pre": mean(after) - mean(before),
     }
 
 
 def _surface_figures(scans: Columns) -> Figures:
     values = np.column_stack([scans[name] for name in _SURFACES])
     _, median, _ = _quartiles(values)
-    mean = values.mean(axis=0) if len(values) else np.full(len(_SURFACES), NAN)
-    figures = {f"{name}_mean": mean[n] for n, name in enumerate(_SURFACES)}
+    means = values.mean(axis=0) if len(values) else np.full(len(_SURFACES), NAN)
+    figures = {f"{name}_mean": means[n] for n, name in enumerate(_SURFACES)}
     return figures | {f"{name}_median": median[n] for n, name in enumerate(_SURFACES)}
 
 
@@ -173,7 +173,7 @@ def _volume_figures(scans: Columns, class_bounds_ml: Sequence[float]) -> Figures
         "icc_consistency": icc.consistency.value,
         "icc_agreement": icc.agreement.value,
         "volume_bias_ml": in_ml.bias.value,
-        "volume_bias_percent": 100 * (predicted.sum() - total) / total if total else NAN,
+        "volume_bias_percent": ratio(100 * (predicted.sum() - total), total),
         "volume_limit_lower_ml": in_ml.lower.value,
         "volume_limit_upper_ml": in_ml.upper.value,
         "volume_difference_percent": in_percent.bias.value,
@@ -181,7 +181,7 @@ def _volume_figures(scans: Columns, class_bounds_ml: Sequence[float]) -> Figures
         "volume_limit_upper_percent": in_percent.upper.value,
         "volume_slope": proportional_bias(reference, predicted).slope.value,
         "ttv_class_kappa": weighted_kappa(*classes, len(class_bounds_ml) + 1),
-        "ttv_class_agreement": _mean(classes[0] == classes[1]),
+        "ttv_class_agreement": mean(classes[0] == classes[1]),
     }
     first, median, third = _quartiles(np.column_stack([scans[volume] for volume in _VOLUMES]))
     for position, volume in enumerate(_VOLUMES):
@@ -204,7 +204,3 @@ def _quartiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(values):
         return np.full((3, *values.shape[1:]), np.nan)
     return np.quantile(values, [0.25, 0.5, 0.75], axis=0)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else NAN
