@@ -1,7 +1,7 @@
 """The demo study, node by node and on Dask workers: seconds, and whether the figures are the same.
 
 Run `python benchmarks/dask_runner.py` from the project's folder, on a machine with nothing else to
-do; on two cores it takes about half an hour, with `--epochs 4` half of that.
+do; on two cores it takes about twelve minutes, with `--epochs 5` eight.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from kedro.runner import AbstractRunner
 from pluggy import PluginManager
 
 from coala_kedro.progress import Bars
-from coala_kedro.runners.cluster import GPU, ClusterError, OpenCluster, open_cluster
+from coala_kedro.runners.cluster import ClusterError, OpenCluster, open_cluster
 from coala_kedro.runners.errand import LOG, PACKAGE, PROGRESS, Errand
 from coala_kedro.runners.settings import Cluster
 
@@ -86,7 +86,6 @@ class DaskRunner(AbstractRunner):
                 tuple(hooks),
                 run_id,
                 logging.getLogger(PACKAGE).getEffectiveLevel(),
-                scan_resources={GPU: 1} if _wants_gpu(node) else {},
             )
             for node in pipeline.nodes
         }
@@ -108,18 +107,6 @@ def _refuse_memory(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
                 )
 
 
-def _wants_gpu(node: Node) -> bool:
-    return "gpu" in node.tags
-
-
-def _resources(errand: Errand) -> dict[str, float]:
-    """What a node itself needs of a worker; where it is made by scan, its scans need it instead."""
-    outputs = (errand.catalog.get(name) for name in errand.node.outputs)
-    if all(getattr(output, "made_by_scan", False) for output in outputs):
-        return {}
-    return errand.scan_resources
-
-
 def _work_off(
     cluster: OpenCluster, pipeline: Pipeline, errands: dict[Node, Errand]
 ) -> tuple[set[Node], Exception | None]:
@@ -127,15 +114,15 @@ def _work_off(
     waiting = dict.fromkeys(pipeline.nodes)
     needs = pipeline.node_dependencies
     ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
-    running: dict[Future, Node] = {}
+    running: dict[Future, Errand] = {}
     done: set[Node] = set()
     errors: list[Exception] = []
     try:
         while True:
             ready = [errands[node] for node in waiting if needs[node] <= done]
-            for errand in _now(cluster, ready, [errands[node] for node in running.values()]):
+            for errand in _now(cluster, ready, [*running.values()]):
                 del waiting[errand.node]
-                running[_submit(cluster, errand, ended)] = errand.node
+                running[_submit(cluster, errand, ended)] = errand
             if not ready and not running:
                 return done, errors[0] if errors else None
             try:
@@ -143,7 +130,7 @@ def _work_off(
             except queue.Empty:
                 cluster.renew()
                 continue
-            node = running.pop(future)
+            node = running.pop(future).node
             if error := _error_of(future, node):
                 logger.error("Node %s failed: %s", node.name, error)
                 errors.append(error)
@@ -161,17 +148,16 @@ def _now(cluster: OpenCluster, ready: list[Errand], running: list[Errand]) -> li
     Dask would give each at once to a worker and leave it there, behind a day's training, while
     another worker's GPU falls idle.
     """
-    on_gpu = [errand for errand in ready if _resources(errand)]
+    on_gpu = [errand for errand in ready if errand.resources]
     if not on_gpu:
         return ready
-    free = cluster.n_gpus - sum(1 for errand in running if _resources(errand))
-    held = {errand.node for errand in on_gpu[max(free, 0) :]}
-    return [errand for errand in ready if errand.node not in held]
+    free = cluster.n_gpus - sum(1 for errand in running if errand.resources)
+    return [errand for errand in ready if not errand.resources] + on_gpu[: max(free, 0)]
 
 
 def _submit(cluster: OpenCluster, errand: Errand, ended: queue.SimpleQueue[Future]) -> Future:
     future = cluster.client.submit(
-        errand, key=f"{errand.node.name}-{uuid.uuid4().hex}", resources=_resources(errand)
+        errand, key=f"{errand.node.name}-{uuid.uuid4().hex}", resources=errand.resources
     )
     future.add_done_callback(ended.put)
     return future

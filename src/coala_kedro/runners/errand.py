@@ -18,7 +18,7 @@ from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
 from coala_kedro.progress import told_to
-from coala_kedro.runners.cluster import ClusterError
+from coala_kedro.runners.cluster import GPU, ClusterError
 
 PROGRESS, LOG = "coala-progress", "coala-log"
 """Topics under which workers tell the client how far they are, and what they log."""
@@ -36,7 +36,6 @@ class Errand:
         hooks: The run's hooks, as they were before the first node.
         run_id: Of the session.
         log_level: Of this project.
-        scan_resources: What each scan needs of a worker, if the node's work is spread by scan.
     """
 
     node: Node
@@ -44,7 +43,18 @@ class Errand:
     hooks: tuple[Any, ...]
     run_id: str | None
     log_level: int
-    scan_resources: dict[str, float]
+
+    @property
+    def scan_resources(self) -> dict[str, float]:
+        """What each scan needs of a worker, if the node's work is spread by scan."""
+        return {GPU: 1} if "gpu" in self.node.tags else {}
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What the node itself needs; made by scan, its scans need it instead."""
+        outputs = (self.catalog.get(name) for name in self.node.outputs)
+        by_scan = all(getattr(output, "made_by_scan", False) for output in outputs)
+        return {} if by_scan else self.scan_resources
 
     def __call__(self) -> None:
         """Load the inputs, run the node, save the outputs; hooks are called as in any run."""
