@@ -48,7 +48,7 @@ def rehearse(pipeline: Pipeline, catalog: DataCatalog) -> Foreseen:
     if not wanted:
         return foreseen
     values: dict[str, Any] = {}
-    logging.disable(logging.WARNING)  # the run will say it
+    logging.disable(logging.ERROR)  # the run will say it
     try:
         for node in pipeline.to_outputs(*wanted).nodes:
             try:

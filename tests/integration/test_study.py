@@ -220,6 +220,12 @@ def test_mlflow_has_the_summary_and_the_results(tracked, miniature):
         ]
 
 
+def test_a_first_run_alarms_nobody(miniature):
+    log = (miniature.project / "first.log").read_text()
+    assert "INFO" in log
+    assert not re.findall(r".* (?:ERROR|CRITICAL) .*", log)
+
+
 def test_the_same_command_again_trains_nothing_and_reports_the_same(miniature, tmp_path):
     summary = (miniature.data / "08_reporting" / "summary.csv").read_bytes()
     kept = {

@@ -72,6 +72,53 @@ def test_no_fold_waits_behind_another_while_a_gpu_is_free(catalog):
     assert max(other["ended"] for other in others) < first["ended"]
 
 
+@pytest.mark.slow
+def test_what_most_wait_for_comes_first_and_scans_make_room(catalog, tmp_path):
+    """As pseudo-labels, the student's trainings and the teacher's test scans do."""
+    for name in ("labelled", "tested"):
+        catalog[name] = RecordFolderDataset(path=str(tmp_path / name))
+    inputs = ["params:seconds", "params:n_scans"]
+    nodes = [
+        Node(records, inputs, "tested", name="a_test", tags="gpu"),
+        Node(records, inputs, "labelled", name="pseudo_labels", tags="gpu"),
+        *(fold(k, inputs=("params:long", "labelled")) for k in range(3)),
+    ]
+    DaskRunner().run(Pipeline(nodes), catalog)
+    folds = [catalog.load(f"fold_{k}") for k in range(3)]
+    labelled, tested = (catalog.load(name).values() for name in ("labelled", "tested"))
+    assert {scan["gpu"] for scan in labelled} == {"0", "1"}
+    assert max(scan["ended"] for scan in labelled) <= min(fold["begun"] for fold in folds)
+    last = max(folds, key=lambda fold: fold["begun"])
+    assert all(last["begun"] - 0.1 < scan["begun"] for scan in tested)
+    assert all(scan["ended"] < last["ended"] for scan in tested), "a GPU was left idle"
+    assert_one_at_a_time_on_two_gpus([*folds, *labelled, *tested])
+
+
+@pytest.mark.slow
+def test_trainings_have_a_gpu_each_though_scans_are_under_way(catalog, tmp_path, monkeypatch):
+    """Workers have some scans more or less in hand when three trainings come.
+
+    Dask would take the one with the fewest for the best place of two of them.
+    """
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    catalog["scans"] = RecordFolderDataset(path=str(tmp_path / "scans"))
+    catalog["prepared"] = JSONDataset(filepath=str(tmp_path / "prepared.json"))
+    catalog["params:n_scans"] = MemoryDataset(12)
+    catalog["params:scan_seconds"] = MemoryDataset(2.0)
+    inputs = ["params:scan_seconds", "params:n_scans"]
+    nodes = [
+        Node(records, inputs, "scans", name="scans", tags="gpu"),
+        Node(where_and_when, "params:long", "prepared", name="earlier", tags="gpu"),
+        *(fold(k, inputs=("params:long", "prepared")) for k in range(3)),
+    ]
+    DaskRunner().run(Pipeline(nodes), catalog)
+    folds = [catalog.load(f"fold_{k}") for k in range(3)]
+    assert len({fold["gpu"] for fold in folds}) == 3
+    assert all(overlap(*pair) for pair in itertools.combinations(folds, 2))
+    scans = catalog.load("scans").values()
+    assert any(overlap(scan, fold) for scan in scans for fold in folds)
+
+
 def test_nothing_listens_beyond_the_loopback(catalog):
     DaskRunner(workers=1).run(Pipeline([fold(0, listening)]), catalog)
     assert catalog.load("fold_0") == ["127.0.0.1"]

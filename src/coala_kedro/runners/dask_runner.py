@@ -86,8 +86,9 @@ class DaskRunner(AbstractRunner):
                 tuple(hooks),
                 run_id,
                 logging.getLogger(PACKAGE).getEffectiveLevel(),
+                priority,
             )
-            for node in pipeline.nodes
+            for node, priority in _priorities(pipeline).items()
         }
         with open_cluster(settings) as cluster, _shown(cluster):
             done, error = _work_off(cluster, pipeline, errands)
@@ -107,11 +108,27 @@ def _refuse_memory(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
                 )
 
 
+def _priorities(pipeline: Pipeline) -> dict[Node, int]:
+    """How many nodes wait for each node, at first hand or further on; most first.
+
+    So the student's trainings start as early as they can, and the teacher's test scans are
+    predicted where a GPU has nothing better to do.
+    """
+    waiting: dict[Node, set[Node]] = {node: set() for node in pipeline.nodes}
+    for node in reversed(pipeline.nodes):  # what waits for a node comes after it
+        for needed in pipeline.node_dependencies[node]:
+            waiting[needed] |= {node} | waiting[node]
+    return {
+        node: len(waiting[node])
+        for node in sorted(pipeline.nodes, key=lambda node: -len(waiting[node]))
+    }
+
+
 def _work_off(
     cluster: OpenCluster, pipeline: Pipeline, errands: dict[Node, Errand]
 ) -> tuple[set[Node], Exception | None]:
     """Run every node whose inputs can be made; the nodes that were, and the first error."""
-    waiting = dict.fromkeys(pipeline.nodes)
+    waiting = dict.fromkeys(errands)
     needs = pipeline.node_dependencies
     ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
     running: dict[Future, Errand] = {}
@@ -143,21 +160,30 @@ def _work_off(
 
 
 def _now(cluster: OpenCluster, ready: list[Errand], running: list[Errand]) -> list[Errand]:
-    """What can start: all that needs no GPU, and of the rest as many as there are GPUs free.
+    """What can start: all that needs no GPU, and of the rest what finds a GPU free.
 
-    Dask would give each at once to a worker and leave it there, behind a day's training, while
-    another worker's GPU falls idle.
+    Dask would give each training at once to a worker and leave it there, behind a day's training,
+    while another worker's GPU falls idle. Scans take what trainings leave, and do not compete with
+    steps that more nodes wait for; a training that comes later waits for a scan at most.
     """
-    on_gpu = [errand for errand in ready if errand.resources]
-    if not on_gpu:
+    if not any(errand.on_gpu for errand in ready):
         return ready
-    free = cluster.n_gpus - sum(1 for errand in running if errand.resources)
-    return [errand for errand in ready if not errand.resources] + on_gpu[: max(free, 0)]
+    others = [errand for errand in ready if not errand.on_gpu]
+    free = cluster.n_gpus - sum(errand.has_gpu for errand in running)
+    trainings = [errand for errand in ready if errand.has_gpu][: max(free, 0)]
+    scans = [errand for errand in ready if errand.on_gpu and errand.by_scan]
+    if scans and free > len(trainings):
+        under_way = [e.priority for e in (*scans, *others, *running) if not e.has_gpu]
+        others += [errand for errand in scans if errand.priority == max(under_way)]
+    return others + trainings
 
 
 def _submit(cluster: OpenCluster, errand: Errand, ended: queue.SimpleQueue[Future]) -> Future:
+    key = f"{errand.node.name}-{uuid.uuid4().hex}"
+    if errand.has_gpu:
+        cluster.expect_long(key)
     future = cluster.client.submit(
-        errand, key=f"{errand.node.name}-{uuid.uuid4().hex}", resources=errand.resources
+        errand, key=key, resources=errand.resources, priority=errand.priority
     )
     future.add_done_callback(ended.put)
     return future

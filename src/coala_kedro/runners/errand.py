@@ -36,6 +36,7 @@ class Errand:
         hooks: The run's hooks, as they were before the first node.
         run_id: Of the session.
         log_level: Of this project.
+        priority: A free worker takes what has more of it first.
     """
 
     node: Node
@@ -43,18 +44,33 @@ class Errand:
     hooks: tuple[Any, ...]
     run_id: str | None
     log_level: int
+    priority: int
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it needs GPUs."""
+        return "gpu" in self.node.tags
+
+    @property
+    def by_scan(self) -> bool:
+        """Whether its work is spread over the workers scan by scan."""
+        outputs = (self.catalog.get(name) for name in self.node.outputs)
+        return all(getattr(output, "made_by_scan", False) for output in outputs)
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether it has a worker's GPU to itself, as a training."""
+        return self.on_gpu and not self.by_scan
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What the node itself needs of a worker."""
+        return {GPU: 1} if self.has_gpu else {}
 
     @property
     def scan_resources(self) -> dict[str, float]:
         """What each scan needs of a worker, if the node's work is spread by scan."""
-        return {GPU: 1} if "gpu" in self.node.tags else {}
-
-    @property
-    def resources(self) -> dict[str, float]:
-        """What the node itself needs; made by scan, its scans need it instead."""
-        outputs = (self.catalog.get(name) for name in self.node.outputs)
-        by_scan = all(getattr(output, "made_by_scan", False) for output in outputs)
-        return {} if by_scan else self.scan_resources
+        return {GPU: 1} if self.on_gpu else {}
 
     def __call__(self) -> None:
         """Load the inputs, run the node, save the outputs; hooks are called as in any run."""
@@ -69,8 +85,11 @@ class Errand:
         manager = _create_hook_manager()
         for hook in self.hooks:
             manager.register(hook)
+        by_scan = _ByScan(
+            client=get_client(), resources=self.scan_resources, priority=self.priority
+        )
         with (
-            parallel_config(backend=_ByScan(client=get_client(), resources=self.scan_resources)),
+            parallel_config(backend=by_scan),
             told_to(lambda state: worker.log_event(PROGRESS, {"state": state})),
         ):
             Task(self.node, self.catalog, False, manager, run_id=self.run_id).execute()

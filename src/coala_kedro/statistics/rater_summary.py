@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from coala_kedro.statistics.agreement import intraclass_correlation
 from coala_kedro.statistics.bland_altman import bland_altman
@@ -43,26 +44,24 @@ def summarise_raters(reader_metrics: pd.DataFrame, n_resamples: int, seed: int) 
         `each other` are the ICC of all readers at once, over scans that all of them outlined.
         `note` says why a figure or its interval is NaN.
     """
-    parts = []
+    groups = []
     for cohort, rows in reader_metrics.groupby("cohort", sort=False):
         together = rows[rows["rater_kind"] == READER].assign(rater=ALL_READERS)
         readers_first = rows.sort_values("rater_kind", ascending=False, kind="stable")
         everyone = pd.concat([readers_first, together])
         for keys, group in everyone.groupby(list(_GROUP), sort=False):
-            figures = figures_with_intervals(group, _figures, n_resamples, seed, _UNDEFINED)
-            about = {name: str(key) for name, key in zip(_GROUP, keys, strict=True)}
-            parts.append(figures.assign(cohort=str(cohort), **about))
-        each_other = _icc_of_readers(rows, n_resamples, seed)
-        parts.append(
-            each_other.assign(
-                cohort=str(cohort),
-                rater=ALL_READERS,
-                rater_kind=READER,
-                reference_kind=EACH_OTHER,
-            )
-        )
-    if not parts:
+            groups.append(((cohort, *keys), group, _figures_with_intervals))
+        groups.append(((cohort, ALL_READERS, READER, EACH_OTHER), rows, _icc_of_readers))
+    if not groups:
         return pd.DataFrame(columns=list(COLUMNS))
+    # One after another, unless a runner spreads it.
+    summaries = Parallel()(
+        delayed(summary)(group, n_resamples, seed) for _, group, summary in groups
+    )
+    parts = [
+        rows.assign(**{name: str(key) for name, key in zip(("cohort", *_GROUP), keys, strict=True)})
+        for (keys, _, _), rows in zip(groups, summaries, strict=True)
+    ]
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
@@ -89,6 +88,10 @@ def _figures(rows: Columns) -> dict[str, float]:
         "f1": ratio(2 * hits, 2 * hits + misses + invented),
         "false_positives_per_scan": ratio(invented, len(reference)),
     }
+
+
+def _figures_with_intervals(rows: pd.DataFrame, n_resamples: int, seed: int) -> pd.DataFrame:
+    return figures_with_intervals(rows, _figures, n_resamples, seed, _UNDEFINED)
 
 
 def _icc_of_readers(rows: pd.DataFrame, n_resamples: int, seed: int) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from coala_kedro.cohort import TIMEPOINTS
@@ -74,22 +75,31 @@ def summarise(
         or `post`; `n_scans` and `n_patients` are those the figure rests on. What is not defined
         is NaN; `note` says why a figure or its interval is NaN.
     """
-    parts = []
-    for (model, cohort), scans in scan_metrics.groupby(["model", "cohort"], sort=False):
-        for subset in SUBSETS:
-            chosen = scans if subset == "all" else scans[scans["timepoint"] == subset]
-            rows = _summarise_subset(chosen, n_resamples, seed, class_bounds_ml)
-            if subset != "all":
-                rows = rows[~rows["metric"].isin(_PRE_AGAINST_POST)]
-                rows["note"] = rows["note"].replace(NO_SCAN, f"no {subset} scan")
-            parts.append(rows.assign(model=str(model), cohort=str(cohort), subset=subset))
-    if not parts:
+    subsets = [
+        (keys, subset, scans if subset == "all" else scans[scans["timepoint"] == subset])
+        for keys, scans in scan_metrics.groupby(["model", "cohort"], sort=False)
+        for subset in SUBSETS
+    ]
+    # One after another, unless a runner spreads it.
+    summaries = Parallel()(
+        delayed(_summarise_subset)(scans, subset, n_resamples, seed, class_bounds_ml)
+        for _, subset, scans in subsets
+    )
+    if not subsets:
         return pd.DataFrame(columns=list(COLUMNS))
+    parts = [
+        rows.assign(model=str(model), cohort=str(cohort), subset=subset)
+        for ((model, cohort), subset, _), rows in zip(subsets, summaries, strict=True)
+    ]
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
 def _summarise_subset(
-    scans: pd.DataFrame, n_resamples: int, seed: int, class_bounds_ml: Sequence[float]
+    scans: pd.DataFrame,
+    subset: str,
+    n_resamples: int,
+    seed: int,
+    class_bounds_ml: Sequence[float],
 ) -> pd.DataFrame:
     scored = scans[scans["dice"].notna()]
     why = _why_undefined(scans, scored)
@@ -107,6 +117,9 @@ def _summarise_subset(
     frame = pd.concat(rows)
     if len(scans):
         frame["note"] = frame["note"].replace(NO_SCAN, "both masks empty in every scan")
+    if subset != "all":
+        frame = frame[~frame["metric"].isin(_PRE_AGAINST_POST)]
+        frame["note"] = frame["note"].replace(NO_SCAN, f"no {subset} scan")
     return frame
 
 
