@@ -9,6 +9,9 @@ import psutil
 from distributed import get_worker
 
 
+_OF_DASK = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 def where_and_when(seconds, *_):
     """Which worker and GPU a piece of work had, and from when to when."""
     begun = time.time()
@@ -16,7 +19,7 @@ def where_and_when(seconds, *_):
     return {
         "worker": get_worker().address,
         "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        "malloc": os.environ.get("MALLOC_TRIM_THRESHOLD_"),
+        "of_dask": [name for name in _OF_DASK if name in os.environ],
         "begun": begun,
         "ended": time.time(),
     }

@@ -136,9 +136,12 @@ class VolumeFolderDataset(PartitionedDataset):
         jobs = (delayed(self._make)(scan, data[scan], asked[scan]) for scan in todo)
         # Threads suffice: SimpleITK and NumPy release the interpreter, networks run elsewhere.
         # `prefer` is a hint, so the Dask backend of a runner takes over.
-        made = Parallel(n_jobs=self._n_jobs, prefer="threads", return_as="generator_unordered")(
-            jobs
-        )
+        made = Parallel(
+            n_jobs=self._n_jobs,
+            prefer="threads",
+            pre_dispatch="n_jobs",  # scans take long: none has to wait at a worker
+            return_as="generator_unordered",
+        )(jobs)
         with progress(self._title, "scan", len(todo)) as advance:
             for n, _ in enumerate(made, start=1):
                 advance(n)

@@ -7,6 +7,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import shlex
 import signal
 import subprocess
 import threading
@@ -30,6 +31,9 @@ GPU = "GPU"
 LOOPBACK = "127.0.0.1"
 
 _LONG = "7 days"
+_ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
+# Hands memory back to the system at every step: image processing takes four times as long.
+_UNSET = {"MALLOC_TRIM_THRESHOLD_": None}
 _LAST_WORDS_S = 30
 
 _QUIET = logging.WARNING
@@ -49,11 +53,13 @@ class OpenCluster:
         client: Submits to it.
         renew: Replaces what was lost; to be called from time to time.
         ours: Whether it ends with this run.
+        n_workers: Workers that it was asked for; some may still be on their way.
     """
 
     client: Client
     renew: Callable[[], object]
     ours: bool
+    n_workers: int = 1
 
     @property
     def n_gpus(self) -> int:
@@ -109,7 +115,7 @@ def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
         # A worker's nodes start processes, which a daemon must not.
         "distributed.worker.daemon": False,
         "distributed.scheduler.allowed-failures": settings.lost_workers,
-        "distributed.nanny.pre-spawn-environ": _without_trimming(),
+        _ENVIRONMENT: dask.config.get(_ENVIRONMENT) | _UNSET,
         # Dask watches its own processes many times a second: a seventh of a core.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.tick.interval": "1s",
@@ -125,17 +131,8 @@ def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
         Client(cluster, set_as_default=False) as client,
     ):
         logger.info("Dask's dashboard is at %s", cluster.dashboard_link)
-        slurm = settings.kind == "slurm"
-        yield OpenCluster(client, partial(_replace_lost_jobs, cluster) if slurm else _nothing, True)
-
-
-def _without_trimming() -> dict[str, object]:
-    """Dask's variables for its workers, but for the one that hands memory back at every step.
-
-    Image processing on a worker takes four times as long with it.
-    """
-    variables = dask.config.get("distributed.nanny.pre-spawn-environ")
-    return {name: value for name, value in variables.items() if "MALLOC" not in name}
+        renew = partial(_replace_lost_jobs, cluster) if settings.kind == "slurm" else _nothing
+        yield OpenCluster(client, renew, ours=True, n_workers=len(cluster.worker_spec))
 
 
 def _nothing() -> None:
@@ -212,7 +209,11 @@ def _slurm(settings: Cluster) -> SpecCluster:
         walltime=job.walltime,
         interface=job.interface,
         job_extra_directives=list(job.directives),
-        job_script_prologue=["export DASK_DISTRIBUTED__WORKER__DAEMON=False", *job.prologue],
+        job_script_prologue=[
+            "export DASK_DISTRIBUTED__WORKER__DAEMON=False",
+            f"export DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON={shlex.quote(str(_UNSET))}",
+            *job.prologue,
+        ],
         worker_extra_args=[
             *("--resources", f"{GPU}=1"),
             *("--dashboard-address", f"{LOOPBACK}:0"),

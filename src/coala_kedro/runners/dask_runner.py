@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from distributed import Future
@@ -183,7 +184,10 @@ def _submit(cluster: OpenCluster, errand: Errand, ended: queue.SimpleQueue[Futur
     if errand.has_gpu:
         cluster.expect_long(key)
     future = cluster.client.submit(
-        errand, key=key, resources=errand.resources, priority=errand.priority
+        replace(errand, n_gpus=max(cluster.n_gpus, cluster.n_workers)),
+        key=key,
+        resources=errand.resources,
+        priority=errand.priority,
     )
     future.add_done_callback(ended.put)
     return future

@@ -37,6 +37,8 @@ class Errand:
         run_id: Of the session.
         log_level: Of this project.
         priority: A free worker takes what has more of it first.
+        n_gpus: Scans in hand at a time if they need a GPU: what waits at a worker that is then
+            given a training goes nowhere else.
     """
 
     node: Node
@@ -45,6 +47,7 @@ class Errand:
     run_id: str | None
     log_level: int
     priority: int
+    n_gpus: int = 1
 
     @property
     def on_gpu(self) -> bool:
@@ -67,11 +70,6 @@ class Errand:
         """What the node itself needs of a worker."""
         return {GPU: 1} if self.has_gpu else {}
 
-    @property
-    def scan_resources(self) -> dict[str, float]:
-        """What each scan needs of a worker, if the node's work is spread by scan."""
-        return {GPU: 1} if self.on_gpu else {}
-
     def __call__(self) -> None:
         """Load the inputs, run the node, save the outputs; hooks are called as in any run."""
         worker = get_worker()
@@ -85,11 +83,8 @@ class Errand:
         manager = _create_hook_manager()
         for hook in self.hooks:
             manager.register(hook)
-        by_scan = _ByScan(
-            client=get_client(), resources=self.scan_resources, priority=self.priority
-        )
         with (
-            parallel_config(backend=by_scan),
+            parallel_config(backend=_ByScan(self)),
             told_to(lambda state: worker.log_event(PROGRESS, {"state": state})),
         ):
             Task(self.node, self.catalog, False, manager, run_id=self.run_id).execute()
@@ -128,6 +123,14 @@ def _forward_logging(worker: Worker, level: int) -> None:
 
 class _ByScan(DaskDistributedBackend):
     """joblib's Dask backend; a batch whose worker died too often raises instead of hanging."""
+
+    def __init__(self, errand: Errand) -> None:
+        resources = {GPU: 1} if errand.on_gpu else {}
+        super().__init__(client=get_client(), resources=resources, priority=errand.priority)
+        self._errand = errand
+
+    def effective_n_jobs(self, n_jobs: int | None = 1) -> int:
+        return self._errand.n_gpus if self._errand.on_gpu else super().effective_n_jobs(n_jobs)
 
     def submit(self, func: Any, callback: Any = None) -> Any:
         future = super().submit(func, callback)
