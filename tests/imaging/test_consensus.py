@@ -40,7 +40,7 @@ def outline(seed, n_readers, n_lesions):
 
 scans = st.builds(outline, st.integers(0, 2**32), st.integers(2, 5), st.integers(1, 8))
 one_small_lesion = st.builds(outline, st.integers(0, 2**32), st.integers(3, 4), st.just(1))
-a_few = settings(max_examples=15, deadline=None, derandomize=True)
+a_few = settings(max_examples=15)
 
 
 @a_few

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
@@ -16,7 +16,6 @@ from coala_kedro.imaging.lesions import (
 MASKS = arrays(bool, array_shapes(min_dims=3, max_dims=3, max_side=6))
 
 
-@settings(deadline=None, derandomize=True)
 @given(
     arrays(
         np.uint8,
@@ -55,7 +54,6 @@ def test_an_empty_mask_has_no_lesions_and_no_volumes():
     assert lesion_volumes_ml(labels, n_lesions, 0.1).shape == (0,)
 
 
-@settings(deadline=None, derandomize=True)
 @given(MASKS)
 def test_the_box_holds_every_voxel_and_no_empty_end(mask):
     box = union_box(mask)
@@ -72,7 +70,6 @@ def test_the_box_is_around_all_masks():
     assert union_box(first, second) == (slice(1, 4), slice(0, 3), slice(3, 5))
 
 
-@settings(deadline=None, derandomize=True)
 @given(MASKS)
 def test_the_diameter_is_the_longest_line_between_corners_of_one_slice(mask):
     row_mm, column_mm = 0.7, 1.2

@@ -49,7 +49,7 @@ SOURCES = st.lists(st.sampled_from(["manual", "pseudo"]), min_size=1, max_size=4
     ),
     st.integers(0, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_patient_is_on_both_sides_and_every_case_is_validated_once(shape, seed):
     n_folds, patients = shape
     cohort = training_set(patients)

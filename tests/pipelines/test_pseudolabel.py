@@ -84,7 +84,7 @@ def fold_masks(draw):
 
 
 @given(fold_masks())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_fold_agreement_is_the_dice_of_all_pairs_of_folds_pooled(masks):
     pairs = list(itertools.combinations(masks, 2))
     overlap = sum(2 * int((one & other).sum()) for one, other in pairs)

@@ -8,7 +8,6 @@ from functools import partial
 import psutil
 from distributed import get_worker
 
-
 _OF_DASK = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -65,7 +65,7 @@ def test_intervals_cover_the_truth_with_ten_patients_of_two_scans():
     assert (share <= 0.98).all(), share
 
 
-@settings(derandomize=True, deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=4, max_size=12), st.randoms())
 def test_the_order_of_scans_changes_nothing(dice, random):
     scans = frame([f"p{n // 2}" for n in range(len(dice))], dice)
@@ -77,7 +77,7 @@ def test_the_order_of_scans_changes_nothing(dice, random):
     assert there == pytest.approx(back)
 
 
-@settings(derandomize=True, deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 1000))
 def test_twice_the_patients_leave_the_estimate_and_narrow_the_interval(seed):
     scans = one_scan_each(60, seed)

@@ -91,7 +91,7 @@ def test_a_scan_on_another_grid_is_refused():
         score_lesions(line(), line(), ISOTROPIC, liver=np.zeros((1, 1, 4), dtype=bool))
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_rows_account_for_every_lesion_and_every_voxel(seed):
     reference, predicted, spacing = mask_pair(seed)
@@ -109,7 +109,7 @@ def test_rows_account_for_every_lesion_and_every_voxel(seed):
     assert (lesions["dice"].notna() == (lesions["status"] == "hit")).all()
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_no_pair_left_over_overlaps_enough(seed):
     reference, predicted, _ = mask_pair(seed)

@@ -130,7 +130,7 @@ def test_a_scan_with_one_mask_empty_has_the_worst_scores(reference, predicted):
     assert scores["hd95_mm"] == scores["assd_mm"] == diagonal_mm
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(MASKS, MASKS, SPACINGS_ZYX_MM)
 def test_changing_sides_changes_the_sign_of_the_volume_error_alone(reference, predicted, spacing):
     there, back = (
@@ -142,7 +142,7 @@ def test_changing_sides_changes_the_sign_of_the_volume_error_alone(reference, pr
     assert there["volume_error_ml"] == -back["volume_error_ml"]
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(MASKS, MASKS, SPACINGS_ZYX_MM, st.sampled_from([2, 3]))
 def test_distances_grow_with_the_spacing_volumes_with_its_cube(reference, predicted, spacing, by):
     once = score_scan(reference, predicted, spacing)
@@ -152,14 +152,14 @@ def test_distances_grow_with_the_spacing_volumes_with_its_cube(reference, predic
     assert grown[f"nsd_{by}mm"] == pytest.approx(once["nsd_1mm"], nan_ok=True)
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(MASKS.filter(np.any), SPACINGS_ZYX_MM)
 def test_a_mask_agrees_with_itself(mask, spacing):
     scores = score_scan(mask, mask, spacing)
     assert [scores[name] for name in ["dice", *SURFACES]] == [1, 1, 1, 1, 0, 0]
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(MASKS.filter(np.any), MASKS.filter(np.any))
 def test_empty_space_around_the_lesions_changes_nothing(reference, predicted):
     far = [np.pad(mask, ((3, 1), (0, 4), (2, 2))) for mask in (reference, predicted)]
