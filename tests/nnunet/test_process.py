@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import connection
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,14 @@ def kill_when_started(known):
                 os.kill(child.pid, signal.SIGKILL)
                 return
         time.sleep(0.05)
+
+
+def test_a_warm_process_that_was_killed_while_it_waited_is_replaced(compute):
+    waiting = in_own_process(compute, True, os.getpid)
+    (child,) = (each for each in multiprocessing.active_children() if each.pid == waiting)
+    child.kill()
+    connection.wait([child.sentinel])
+    assert in_own_process(compute, True, os.getpid) != waiting
 
 
 def test_a_process_that_dies_takes_no_other_with_it(compute):

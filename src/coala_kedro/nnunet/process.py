@@ -68,7 +68,7 @@ def in_own_process(compute: Compute, warm: bool, work: Callable[..., Result], *a
     try:
         if _stopping.is_set():
             raise WorkStoppedError("The study was asked to stop: run the same command again.")
-        if pool is not None and not warm:
+        if pool is not None and not (warm and _lives(pool)):
             pool.shutdown()  # a process that waits keeps its memory, also a GPU's
             pool = None
         pool = pool or _pool(compute)
@@ -108,6 +108,11 @@ def _slots(compute: Compute) -> Slots:
 
 def _pool(compute: Compute) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, _SPAWN, initializer=_start, initargs=(compute,))
+
+
+def _lives(pool: ProcessPoolExecutor) -> bool:
+    """Whether its process was not killed while it waited; for want of memory, say."""
+    return not connection.wait([w.sentinel for w in pool._processes.values()], timeout=0)
 
 
 def _end_of(workers: Sequence[BaseProcess]) -> str:
