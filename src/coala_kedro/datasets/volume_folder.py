@@ -139,7 +139,7 @@ class VolumeFolderDataset(PartitionedDataset):
         made = Parallel(
             n_jobs=self._n_jobs,
             prefer="threads",
-            pre_dispatch="n_jobs",  # scans take long: none has to wait at a worker
+            pre_dispatch="n_jobs",  # a scan that waits at a worker could not go to another
             return_as="generator_unordered",
         )(jobs)
         with progress(self._title, "scan", len(todo)) as advance:

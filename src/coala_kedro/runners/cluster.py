@@ -116,7 +116,7 @@ def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
         "distributed.worker.daemon": False,
         "distributed.scheduler.allowed-failures": settings.lost_workers,
         _ENVIRONMENT: dask.config.get(_ENVIRONMENT) | _UNSET,
-        # Dask watches its own processes many times a second: a seventh of a core.
+        # Dask watches its own processes many times a second: a tenth of a core for two workers.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.tick.interval": "1s",
     }
