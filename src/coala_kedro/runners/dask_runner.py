@@ -183,11 +183,10 @@ def _submit(cluster: OpenCluster, errand: Errand, ended: queue.SimpleQueue[Futur
     key = f"{errand.node.name}-{uuid.uuid4().hex}"
     if errand.has_gpu:
         cluster.expect_long(key)
+    elif errand.on_gpu:
+        errand = replace(errand, n_gpus=max(cluster.n_gpus, cluster.n_workers))
     future = cluster.client.submit(
-        replace(errand, n_gpus=max(cluster.n_gpus, cluster.n_workers)),
-        key=key,
-        resources=errand.resources,
-        priority=errand.priority,
+        errand, key=key, resources=errand.resources, priority=errand.priority
     )
     future.add_done_callback(ended.put)
     return future
