@@ -1,15 +1,20 @@
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
+from storage import ORDERS_AND_FLIPS, stored
 
 from coala_kedro.imaging.geometry import (
     GRID_TOLERANCE,
     grid_differences,
     image_like,
     labels_zyx,
+    orientation_of,
+    oriented,
     paste_on_grid,
+    put_back,
     replace_labels,
     spacing_zyx_mm,
     volume_ml_per_voxel,
@@ -171,3 +176,46 @@ def test_voxels_outside_the_scan_are_counted(oblique):
     mask = sitk.ConstantPad(random_mask(oblique, 5) * 0 + 1, (1, 0, 0), (0, 0, 0), 1)
     with pytest.raises(ValueError, match="20 voxels of it lie outside the scan"):
         paste_on_grid(mask, oblique)
+
+
+TURNS_RAD = {"upright": 0.0, "tilted": 0.2, "steep": 0.75}
+
+
+@pytest.fixture(params=TURNS_RAD)
+def turned(request):
+    """A scan of different axes, upright or oblique, in the canonical orientation."""
+    voxels = np.random.default_rng(0).integers(-1000, 1000, (3, 4, 5), np.int16)
+    scan = sitk.GetImageFromArray(voxels)
+    scan.SetSpacing((0.7, 0.8, 2.5))
+    scan.SetOrigin((-12.3, 45.6, 7.8))
+    turn = sitk.VersorTransform((0.3, -0.5, 0.8), TURNS_RAD[request.param])
+    scan.SetDirection(turn.GetMatrix())
+    return oriented(scan)
+
+
+@pytest.mark.parametrize(("order", "flips"), ORDERS_AND_FLIPS)
+def test_a_scan_is_oriented_alike_however_it_is_stored(turned, order, flips):
+    other = stored(turned, order, flips)
+    same = oriented(other)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(same), sitk.GetArrayFromImage(turned))
+    assert grid_differences(same, turned) == []
+    back = put_back(same, other)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(other))
+    for exact in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(back, exact)() == getattr(other, exact)()
+
+
+@pytest.mark.parametrize(("order", "flips"), ORDERS_AND_FLIPS)
+def test_orientations_are_those_of_nibabel(turned, order, flips, tmp_path):
+    sitk.WriteImage(stored(turned, order, flips), str(tmp_path / "scan.nii"))
+    read = sitk.ReadImage(str(tmp_path / "scan.nii"))
+    theirs = nibabel.load(tmp_path / "scan.nii")
+    assert orientation_of(read) == "".join(nibabel.aff2axcodes(theirs.affine))
+    ras = sitk.GetArrayFromImage(oriented(read, "RAS"))
+    closest = nibabel.as_closest_canonical(theirs)
+    np.testing.assert_array_equal(ras.transpose(), np.asarray(closest.dataobj))
+
+
+def test_a_canonical_scan_is_left_as_it_is(turned):
+    assert orientation_of(turned) == "LPS"
+    assert oriented(turned) is turned

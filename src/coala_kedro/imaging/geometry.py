@@ -21,6 +21,11 @@ LATTICE_TOLERANCE = 0.01
 rounded to some decimals, a half-voxel shift is a mistake."""
 
 
+CANONICAL = "LPS"
+"""The orientation in which every network sees a scan, and every table and picture its axes: columns
+run to the patient's left, rows to the back (posterior), slices up (superior)."""
+
+
 class Grid(Protocol):
     """What places voxels: an image, or a reader that has read the header of one."""
 
@@ -100,6 +105,54 @@ def image_like(array_zyx: np.ndarray, reference: Grid) -> sitk.Image:
     image.SetOrigin(reference.GetOrigin())
     image.SetDirection(reference.GetDirection())
     return image
+
+
+def orientation_of(grid: Grid) -> str:
+    """Tell where the axes of an image run, to the nearest axis of the patient.
+
+    Args:
+        grid: Three-dimensional.
+
+    Returns:
+        A letter for x, y and z each: L(eft) or R(ight), P(osterior) or A(nterior), S(uperior) or
+        I(nferior) is the side that the axis runs to. An axial CT in DICOM is `LPS`, and nibabel's
+        `as_closest_canonical` makes `RAS`.
+    """
+    return sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(grid.GetDirection())
+
+
+def oriented(image: sitk.Image, orientation: str = CANONICAL) -> sitk.Image:
+    """Exchange and flip the axes of an image; no voxel is resampled, oblique stays oblique.
+
+    A scan comes out the same in whichever of the 48 orders and senses of axes it was stored.
+
+    Args:
+        image: Three-dimensional.
+        orientation: As `orientation_of` tells it.
+
+    Returns:
+        The same voxels at the same places; the same image where it is so oriented already.
+    """
+    if orientation_of(image) == orientation:
+        return image
+    return sitk.DICOMOrient(image, orientation)
+
+
+def put_back(made: sitk.Image, scan: Grid) -> sitk.Image:
+    """Undo `oriented`: put what was made of the oriented scan on the scan's own grid.
+
+    Args:
+        made: On the grid of `oriented(scan)`, whatever its orientation.
+        scan: The scan as it is stored.
+
+    Returns:
+        The voxels of `made` on exactly the scan's spacing, origin and direction.
+
+    Raises:
+        ValueError: It is of another size.
+    """
+    turned = oriented(made, orientation_of(scan))
+    return image_like(sitk.GetArrayViewFromImage(turned), scan)
 
 
 def paste_on_grid(mask: sitk.Image, reference: Grid, *, resample: bool = False) -> sitk.Image:
