@@ -5,9 +5,7 @@ from itertools import permutations, product
 import SimpleITK as sitk
 
 ORDERS_AND_FLIPS = [
-    (order, flips)
-    for order in permutations(range(3))
-    for flips in product((False, True), repeat=3)
+    (order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)
 ]
 
 
