@@ -104,7 +104,7 @@ def test_an_entry_that_cannot_be_is_refused_before_the_run(hospital, options, to
 def test_what_is_there_instead_is_told(hospital):
     dataset = HospitalVolumesDataset(path=str(hospital / "ct"), pattern="{scan_id}.dcm")
     assert not dataset.exists()
-    with pytest.raises(DatasetError, match=r"There are: readme\.txt, s1\.nii\.gz"):
+    with pytest.raises(DatasetError, match=r"There are: \*\.mha \(1\), \*\.nii\.gz \(1\), "):
         dataset.load()
     with pytest.raises(DatasetError, match="no folder"):
         HospitalVolumesDataset(path=str(hospital / "mr")).load()

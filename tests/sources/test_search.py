@@ -117,22 +117,44 @@ def test_links_are_followed_but_not_round_and_round(tmp_path):
     assert [*find_volumes(str(tmp_path / "study"), "{scan_id}/**/ct.nii")] == ["again", "s1"]
 
 
-def test_two_for_one_scan_are_both_named(hospital):
-    path = hospital("a/s1.nii.gz", "b/s1.nii.gz")
-    with pytest.raises(SourceError, match=r"'s1'.*a/s1\.nii\.gz and b/s1.*Narrow") as error:
-        find_volumes(path, "*/{scan_id}.nii.gz")
+def test_of_two_for_one_scan_it_is_told_where_they_differ_and_no_name(hospital):
+    path = hospital("Mueller/day1/s1.nii.gz", "Mueller/day2/s1.nii.gz")
+    with pytest.raises(SourceError, match=r"'s1'.*differ in part 2\. Narrow") as error:
+        find_volumes(path, "*/*/{scan_id}.nii.gz")
     assert path in str(error.value)
+    assert "Mueller" not in str(error.value)
 
 
-def test_nothing_that_fits(hospital):
-    path = hospital(*(f"s{n}/ct.nii" for n in range(8)))
+def test_of_what_does_not_fit_it_is_told_what_it_is_like_and_no_name(hospital):
+    path = hospital(*(f"Mueller_{n}/ct.nii" for n in range(8)), "Mueller.txt", "x/Hans.Mueller")
     with pytest.raises(SourceError) as error:
         find_volumes(path, "{scan_id}.nii.gz")
-    for told in (path, "'{scan_id}.nii.gz'", "There are: ", "s1/ct.nii", ", ..."):
+    for told in (path, "'{scan_id}.nii.gz'", "There are: *.txt (1), */* (1), */*.nii (8)."):
         assert told in str(error.value)
-    assert str(error.value).count("ct.nii") == 5
-    with pytest.raises(SourceError, match=r"No folder with files below .* There are: s\d, "):
+    with pytest.raises(SourceError, match=r"No folder with files below .* There are: .*\* \(\d"):
         find_volumes(path, "{scan_id}/*", "dicom_series")
+    assert "Mueller" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "there", "pseudonyms", "shown"),
+    [
+        ("{scan_id}.nii.gz", "s1.nii.gz", None, True),
+        ("{reader}/{scan_id}.nrrd", "ann/s1.nrrd", None, True),
+        ("{scan_id}_*.nii.gz", "s1_Mueller.nii.gz", None, False),
+        ("*/{scan_id}.nii.gz", "Mueller/s1.nii.gz", None, False),
+        ("{scan_id}.*", "s1.Mueller", None, False),
+        ("{scan_id}.nii.gz", "Mueller.nii.gz", {"Mueller": "P001_1"}, False),
+    ],
+)
+def test_a_path_is_shown_only_if_it_is_nothing_but_the_scan(
+    hospital, pattern, there, pseudonyms, shown
+):
+    path = hospital(there)
+    (volume,) = find_volumes(path, pattern, pseudonyms=pseudonyms).values()
+    assert volume.title == (volume.location if shown else f"{path}/…")
+    assert volume.title in repr(volume)
+    assert ("Mueller" in repr(volume)) is False
 
 
 def test_nothing_at_all(tmp_path, memory):

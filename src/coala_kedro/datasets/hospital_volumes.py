@@ -69,7 +69,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
         ```
 
         >>> HospitalVolumesDataset(path="/hospital/ct").load()["scan_1"]
-        SourceVolume(location='/hospital/ct/scan_1.nii.gz', format='volume', ...)
+        SourceVolume('/hospital/ct/scan_1.nii.gz', 'volume')
     """
 
     def __init__(

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from kedro.io import AbstractDataset, DatasetError
 
 from coala_kedro.fingerprint import file_fingerprint
-from coala_kedro.imaging.files import read_grid, read_volume
+from coala_kedro.imaging.files import read_grid, read_volume, without_texts
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class VolumeDataset(AbstractDataset[sitk.Image, sitk.Image]):
 def write_volume(image: sitk.Image, path: Path) -> None:
     """Write a volume beside its place, then rename it (compressed where the format can).
 
+    Only voxels and grid are written, no texts of the header that it came with.
+
     Raises:
         DatasetError: The volume cannot be written; nothing is left under its name.
     """
@@ -101,7 +103,7 @@ def write_volume(image: sitk.Image, path: Path) -> None:
     # One name per place: what a killed run left there is written over by the next.
     partial = path.with_name(f".partial-{path.name}")
     try:
-        sitk.WriteImage(image, str(partial), useCompression=True)
+        sitk.WriteImage(without_texts(image), str(partial), useCompression=True)
         os.replace(partial, path)
     except RuntimeError as error:
         raise DatasetError(f"The volume {path} cannot be written: {error}") from error

@@ -13,6 +13,11 @@ import numpy as np
 import SimpleITK as sitk
 
 _CHUNK_BYTES = 1 << 20
+_REASONS = {
+    "orthonormal": "its axes are not at right angles",
+    "does not exist": "there is no such file",
+}
+"""What SimpleITK says, and words for it: its own may quote the header, and name other files."""
 
 
 class VolumeError(ValueError):
@@ -32,18 +37,34 @@ class VolumeError(ValueError):
 
 
 def read_volume(path: str | Path) -> sitk.Image:
-    """Read a volume (xyz, LPS, mm).
+    """Read a volume (xyz, LPS, mm), without the texts of its header.
 
     Raises:
         VolumeError: The file is absent or no volume. In a NIfTI, SimpleITK reads what is cut off
             as zeros, and NaN too; see `read_whole_volume`.
     """
     try:
-        return sitk.ReadImage(str(path))
+        image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        code = "sheared" if "orthonormal" in reason else "unreadable"
-        raise VolumeError(f"{path} cannot be read: {reason}", code) from None
+        code = "sheared" if "orthonormal" in str(error) else "unreadable"
+        raise VolumeError(f"{path} cannot be read: {_reason(error)}", code) from None
+    return without_texts(image)
+
+
+def without_texts(image: sitk.Image) -> sitk.Image:
+    """The same voxels and grid; SimpleITK would write a header's texts into every file made of it.
+
+    They say who made a volume and how, and at times of whom.
+    """
+    plain = sitk.Image(image)  # voxels are not copied
+    for key in plain.GetMetaDataKeys():
+        plain.EraseMetaData(key)
+    return plain
+
+
+def _reason(error: RuntimeError) -> str:
+    known = (words for part, words in _REASONS.items() if part in str(error))
+    return next(known, "it is damaged, or of no format that SimpleITK knows")
 
 
 def read_grid(path: str | Path) -> sitk.ImageFileReader:
@@ -57,7 +78,7 @@ def read_grid(path: str | Path) -> sitk.ImageFileReader:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise VolumeError(f"{path} cannot be read: {error}") from None
+        raise VolumeError(f"{path} cannot be read: {_reason(error)}") from None
     return reader
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
@@ -18,7 +19,11 @@ _WHOSE = ("reader", "organ")
 
 _TOKEN = re.compile(r"\{(?P<name>\w+)\}|\*\*/|\*\*|\*|\?|[^{}*?]+|.", re.DOTALL)
 _GLOBS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-_N_EXAMPLES = 5
+_SUFFIXES = (
+    ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima", ".csv", ".json", ".pdf",
+    ".png", ".txt", ".xlsx", ".xml", ".zip",
+)  # fmt: skip
+"""Endings of names that tell a format, not a patient."""
 
 Segments = str | Mapping[str, str]
 
@@ -70,14 +75,14 @@ def find_volumes(
         if (key := _key(match, pseudonyms)) is None:
             continue
         if key in found:
-            raise SourceError(_ambiguity(path, pattern, key, (found[key], name), pseudonyms))
+            raise SourceError(_ambiguity(path, pattern, key, (found[key], name)))
         found[key] = name
     if not found:
         raise SourceError(_absence(path, pattern, format, options, pseudonyms))
     named = segments.items() if isinstance(segments, Mapping) else [("", segments)]
     volumes = {
         f"{reader}/{key}" if reader else key: SourceVolume(
-            _joined(path, name), format, labels, options, resample
+            _joined(path, name), format, labels, options, resample, _alias(path, key, name)
         )
         for reader, labels in named
         for key, name in found.items()
@@ -154,6 +159,11 @@ def _key(match: re.Match[str], pseudonyms: Mapping[str, str] | None) -> str | No
     return None if scan_id is None else "/".join([*whose, scan_id])
 
 
+def _alias(path: str, key: str, name: str) -> str:
+    """What to call a volume whose path has more in it than its key: the entry's folder."""
+    return "" if name.removeprefix(key) in ("", *_SUFFIXES) else f"{path.rstrip('/')}/…"
+
+
 def _depth(pattern: str) -> int | None:
     return None if "**" in pattern else len(PurePosixPath(pattern).parts)
 
@@ -211,18 +221,13 @@ def _joined(path: str, name: str) -> str:
     return f"{path.rstrip('/')}/{name}" if root is None else str(root.absolute() / name)
 
 
-def _ambiguity(
-    path: str,
-    pattern: str,
-    key: str,
-    names: tuple[str, str],
-    pseudonyms: Mapping[str, str] | None,
-) -> str:
-    """Say that two volumes fit one scan, and which: not who, where that is to be hidden."""
-    places = "" if pseudonyms else f": {' and '.join(names)}"
+def _ambiguity(path: str, pattern: str, key: str, names: tuple[str, str]) -> str:
+    """Say that two volumes fit one scan, and where they differ; their names may tell who it is."""
+    parts = itertools.zip_longest(*(name.split("/") for name in names))
+    differ = [str(n) for n, (one, other) in enumerate(parts, start=1) if one != other]
     return (
-        f"Two fit '{key}' below {path}{places}. Narrow the pattern '{pattern}' so that it fits one "
-        "of them, or move the other away."
+        f"Two fit '{key}' below {path}: their paths differ in part {', '.join(differ)}. Narrow the "
+        f"pattern '{pattern}' so that it fits one of them, or move the other away."
     )
 
 
@@ -233,7 +238,7 @@ def _absence(
     storage_options: Mapping[str, Any],
     pseudonyms: Mapping[str, str] | None,
 ) -> str:
-    """Say that nothing fits, and what is there instead: not who, where that is to be hidden."""
+    """Say that nothing fits, and what is there instead: what it is like, not what it is called."""
     if pseudonyms is not None:
         return (
             f"Nothing below {path} fits the pattern '{pattern}' and has a pseudonym. Mend the "
@@ -246,12 +251,16 @@ def _absence(
             f"'{pattern}' was looked for in it."
         )
     what = "folder with files" if format == "dicom_series" else "file"
-    there = [*itertools.islice(_listed(path, format, storage_options), _N_EXAMPLES + 1)]
-    examples = ", ".join(sorted(there)[:_N_EXAMPLES]) + (
-        ", ..." if len(there) > _N_EXAMPLES else ""
-    )
+    there = Counter(map(_shape, _listed(path, format, storage_options)))
+    shapes = ", ".join(f"{shape} ({n})" for shape, n in sorted(there.items()))
     return (
         f"No {what} below {path} fits the pattern '{pattern}'. "
-        + (f"There are: {examples}. Mend the pattern" if there else "There is none at all. Mend")
+        + (f"There are: {shapes}. Mend the pattern" if there else "There is none at all. Mend")
         + " the entry's path or its format."
     )
+
+
+def _shape(name: str) -> str:
+    """A path without its names: `*/*/*.nii.gz`."""
+    ending = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")
+    return "/".join(["*"] * len(PurePosixPath(name).parts)) + ending

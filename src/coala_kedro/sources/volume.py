@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import SimpleITK as sitk
 
 from coala_kedro.imaging.files import VolumeError, read_whole_volume
+from coala_kedro.sources.nameless import under_no_name
 from coala_kedro.sources.storage import content_fingerprint, fetched, local_path
 
 Format = Literal["volume", "dicom_series", "dicom_seg"]
@@ -19,7 +20,7 @@ Format = Literal["volume", "dicom_series", "dicom_seg"]
 are one series, or a DICOM segmentation."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SourceVolume:
     """A scan or mask where the hospital has it, read when called. Can be pickled.
 
@@ -30,6 +31,8 @@ class SourceVolume:
             it matches are the mask.
         storage_options: What fsspec needs to open the URL: credentials, so it is never shown.
         resample: Whether a mask may lie on another grid than its scan.
+        alias: What messages call it where its path may tell who somebody is; empty where the path
+            below the entry's folder is nothing but the scan's id (and the reader's).
     """
 
     location: str
@@ -37,6 +40,11 @@ class SourceVolume:
     segments: str = ""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     resample: bool = False
+    alias: str = ""
+
+    def __repr__(self) -> str:
+        """Without what nobody is to see."""
+        return f"SourceVolume({self.title!r}, {self.format!r})"
 
     def __call__(self) -> sitk.Image:
         """Read the volume, as `whole`."""
@@ -49,12 +57,8 @@ class SourceVolume:
             VolumeError: It is absent, damaged, incomplete or no volume of its format; or a
                 `DownloadError`, which does not say that anything is wrong with it.
         """
-        with fetched(self.location, self.storage_options) as path:
-            try:
-                return self._read(path)
-            except VolumeError as error:
-                message = str(error).replace(str(path), self.location)
-                raise VolumeError(message, error.code) from None
+        with self._fetched() as path:
+            return self._read(path)
 
     def header_facts(self) -> dict[str, bool | int | float | str]:
         """What the headers of a DICOM series tell; see `imaging.dicom.inspect_series`.
@@ -66,8 +70,30 @@ class SourceVolume:
             return {}
         from coala_kedro.imaging.dicom import inspect_series  # pydicom is slow
 
-        with fetched(self.location, self.storage_options) as path:
+        with self._fetched() as path:
             return inspect_series(path)
+
+    @contextmanager
+    def _fetched(self) -> Iterator[Path]:
+        """Have it at a path; what goes wrong there is told with its title, not with the path.
+
+        Raises:
+            VolumeError: As `whole`.
+        """
+        with (
+            fetched(self.location, self.storage_options) as place,
+            self._named_otherwise(place) as path,
+        ):
+            try:
+                yield path
+            except OSError as error:
+                raise VolumeError(f"{self.title} cannot be read: {_reason(error)}") from None
+            except VolumeError as error:
+                message = str(error).replace(str(path), self.title).replace(str(place), self.title)
+                raise VolumeError(message, error.code) from None
+
+    def _named_otherwise(self, place: Path) -> AbstractContextManager[Path]:
+        return under_no_name(place) if self.format == "volume" else nullcontext(place)
 
     @property
     def fingerprint(self) -> str:
@@ -84,14 +110,21 @@ class SourceVolume:
             DownloadError: It cannot be downloaded.
         """
         with fetched(self.location, self.storage_options) as path:
-            yield dataclasses.replace(self, location=str(path), storage_options={})
+            yield dataclasses.replace(
+                self, location=str(path), storage_options={}, alias=self.title
+            )
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.alias or self.location
 
     @property
     def file(self) -> Path | None:
-        """The file, if it is a local `.nii.gz` that can stand for itself; else None."""
+        """The file, if it is a local `.nii.gz` whose path tells nobody's name; else None."""
         path = local_path(self.location)
-        plain = self.format == "volume" and self.location.endswith(".nii.gz")
-        return path if plain else None
+        named = self.format == "volume" and self.location.endswith(".nii.gz")
+        return path if named and not self.alias else None
 
     def _read(self, path: Path) -> sitk.Image:
         if self.format == "volume":
@@ -103,3 +136,8 @@ class SourceVolume:
         from coala_kedro.imaging.dicom_seg import read_segments  # highdicom too
 
         return read_segments(path, self.segments)
+
+
+def _reason(error: OSError) -> str:
+    """Why a file cannot be read, without the file's name."""
+    return error.strerror or type(error).__name__

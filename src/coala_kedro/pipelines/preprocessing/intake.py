@@ -16,6 +16,7 @@ from coala_kedro.datasets.volume_folder import by_scan
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import paste_on_grid
 from coala_kedro.imaging.inspection import Facts, inspect_mask, inspect_scan
+from coala_kedro.imaging.plain_nifti import is_plain_nifti
 from coala_kedro.organs import OrganMaskError, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import Screening
 from coala_kedro.pipelines.preprocessing.screening import Inspected, accept, judge_files
@@ -79,8 +80,9 @@ def _inspect(
 ) -> Inspected:
     facts: dict[str, Facts] = {}
     with raw_scan.local() as source:
-        header = source.header_facts()
+        header: Facts = {}
         try:
+            header = source.header_facts()
             scan = source.whole()
         except VolumeError as error:
             return {"scan": header | _refusal(error, source)}
@@ -103,7 +105,7 @@ def _inspect(
 
 def _refusal(error: VolumeError, source: SourceVolume) -> Facts:
     """The error as a fact; without the place, for folders are at times named after patients."""
-    return {error.code: str(error).replace(source.location, "the file")}
+    return {error.code: str(error).replace(source.title, "the file")}
 
 
 def accept_scans(
@@ -150,7 +152,8 @@ def import_scans(
     """Bring every usable scan to one local format.
 
     Returns:
-        Recipes by scan id; each makes a CT in HU, or names the local NIfTI file that is one.
+        Recipes by scan id; each makes a CT in HU, or names the local NIfTI file that is one and
+        tells nothing else.
     """
     return {
         scan_id: partial(_import_scan, raw_scans[scan_id]) for scan_id in usable_scans["scan_id"]
@@ -158,7 +161,12 @@ def import_scans(
 
 
 def _import_scan(raw: SourceVolume) -> sitk.Image | Path:
-    return raw.file or raw.whole()
+    return _plain_file(raw) or raw.whole()
+
+
+def _plain_file(raw: SourceVolume) -> Path | None:
+    """The file, if nothing in it or in its path may tell who somebody is; else None."""
+    return raw.file if raw.file and is_plain_nifti(raw.file) else None
 
 
 def import_masks(
@@ -184,7 +192,7 @@ def _import_masks(
     grid = scan.grid()
     return {
         # On the scan's grid already, or screening had refused the scan.
-        reader: raw.file if raw.file and not raw.resample else _on_grid(raw, grid)
+        reader: (None if raw.resample else _plain_file(raw)) or _on_grid(raw, grid)
         for reader, raw in raw_masks.items()
     }
 

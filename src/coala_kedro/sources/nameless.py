@@ -1,0 +1,34 @@
+"""Reading files whose names are nobody's business."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_DETACHED_HEADERS = (".mhd", ".nhdr")
+
+
+@contextmanager
+def under_no_name(path: Path) -> Iterator[Path]:
+    """Have a file under a name that tells nothing, for a while.
+
+    The libraries that read volumes print paths where no program can catch them (the NIfTI library
+    on standard error), and files and folders are at times named after patients.
+
+    Args:
+        path: The file; a detached header is left as it is, for it names its data file.
+
+    Yields:
+        A link to it, with its suffix, in a temporary folder.
+    """
+    if path.suffix.lower() in _DETACHED_HEADERS:
+        yield path
+        return
+    compressed = path.suffix.lower() == ".gz"
+    suffix = "".join(path.suffixes[-2:]) if compressed else path.suffix
+    with tempfile.TemporaryDirectory(prefix="coala_read_") as folder:
+        link = Path(folder, f"volume{suffix}")
+        link.symlink_to(path.absolute())
+        yield link
