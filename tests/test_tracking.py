@@ -1,6 +1,10 @@
 """MLflow as many attempts at a training leave it."""
 
 import contextlib
+import getpass
+import socket
+from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -12,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric_name
 
 from coala_kedro import tracking
-from coala_kedro.tracking import TrackingHooks, TrainingMonitor
+from coala_kedro.tracking import PrivateTagsHooks, TrackingHooks, TrainingMonitor
 from coala_kedro.work import WorkStoppedError
 
 
@@ -156,3 +160,53 @@ def test_figures_are_named_by_all_that_tells_them_apart():
     }
     for name in metrics:
         _validate_metric_name(name)
+
+
+@pytest.fixture
+def kedro_run(client, monkeypatch):
+    """Starts a run as kedro-mlflow does, with what the hook leaves of it; yields its tags."""
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"ticket": "12"}')
+
+    def start(**parameters):
+        hooks = PrivateTagsHooks()
+        hooks.after_context_created(SimpleNamespace(config_loader={"parameters": parameters}))
+        told = {
+            "project_path": str(Path.home() / "study"),
+            "env": "oslo",
+            "runtime_params": {"raw": "/pacs/export", "protocol": {"epochs": 3, "at": "s3://b/x"}},
+        }
+        hooks.before_pipeline_run(told)
+        mlflow.end_run()
+        with mlflow.start_run(run_name="study") as run:
+            mlflow.set_tags({name: value for name, value in told.items() if value})
+        return client.get_run(run.info.run_id)
+
+    yield start
+    mlflow.end_run()
+
+
+def test_tags_tell_nobody_s_name_host_or_folder(kedro_run):
+    run = kedro_run()
+    told = " ".join([run.info.user_id, *run.data.tags.values()])
+    for private in (socket.gethostname(), str(Path.home()), "/", getpass.getuser()):
+        assert private not in told
+    assert run.data.tags["env"] == "oslo"
+    assert run.data.tags["ticket"] == "12"
+    assert run.data.tags["runtime_params"] == "{'protocol': {'epochs': 3}}"
+
+
+def test_tags_tell_who_and_where_if_they_are_asked_to(kedro_run):
+    run = kedro_run(mlflow_tells_who_and_where=True)
+    assert run.data.tags["mlflow.user"] == getpass.getuser()
+    assert run.data.tags["project_path"] == str(Path.home() / "study")
+    assert "/pacs/export" in run.data.tags["runtime_params"]
+
+
+def test_a_host_is_told_from_others_without_its_name():
+    assert socket.gethostname() not in tracking._this_process()
+    assert not tracking._is_gone(tracking._this_process())
+
+
+def test_the_parameter_is_true_or_false(kedro_run):
+    with pytest.raises(ValueError, match="must be true or false, not 'yes'"):
+        kedro_run(mlflow_tells_who_and_where="yes")

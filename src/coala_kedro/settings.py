@@ -5,14 +5,14 @@ import warnings
 from pathlib import Path
 
 from coala_kedro.hooks import ResultHooks, StopHooks
-from coala_kedro.tracking import TrackingHooks
+from coala_kedro.tracking import PrivateTagsHooks, TrackingHooks
 
 ROOT = Path(__file__).parents[2]
 
 # Kedro 1.7 calls OmegaConf 2.4 by an older name, once for every resolver.
 warnings.filterwarnings("ignore", message="register_new_resolver")
 
-HOOKS = (TrackingHooks(), ResultHooks(), StopHooks())
+HOOKS = (PrivateTagsHooks(), TrackingHooks(), ResultHooks(), StopHooks())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

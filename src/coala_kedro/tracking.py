@@ -2,16 +2,19 @@
 
 kedro-mlflow opens one run per `kedro run`. This module adds a child run per training with live
 curves, which goes on when the training does, groups runs by study, and logs what the catalog asks
-for (`metadata: {mlflow: [artifact, metrics, plans]}`).
+for (`metadata: {mlflow: [artifact, metrics, plans]}`). Its tags tell neither who ran a study nor on
+which host or in which folder, unless the parameter `mlflow_tells_who_and_where` asks for it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import psutil
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 
@@ -48,6 +52,11 @@ _MAX_BATCH = 500  # MLflow takes 1000 metrics at once.
 _PLANS_FILE = "nnUNetPlans.json"
 _RUN_FILE = "mlflow_run.json"
 _PARENT, _STUDY, _PROCESS = "mlflow.parentRunId", "study", "process"
+
+_ASKED = "mlflow_tells_who_and_where"
+_TAGS_FROM_ENVIRONMENT = "MLFLOW_RUN_CONTEXT"
+"""What MLflow's own environment variable of this name holds, as JSON, takes precedence."""
+_NOBODY = {"mlflow.user": "", "mlflow.source.name": "kedro", "mlflow.source.git.repoURL": ""}
 
 
 @dataclass(frozen=True)
@@ -122,14 +131,18 @@ def _is_known(client: MlflowClient, run_id: str) -> bool:
 
 
 def _this_process() -> str:
-    """This process, told from all others on all machines."""
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
+    """This process, told from all others on all machines, and no machine by its name."""
+    return f"{_this_host()} {os.getpid()} {psutil.Process().create_time():.0f}"
+
+
+def _this_host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
 
 
 def _is_gone(process: str) -> bool:
     """Whether a process of this machine has ended; of another machine's nothing is known."""
     host, pid, started = process.split(" ")
-    if host != socket.gethostname():
+    if host != _this_host():
         return False
     try:
         return f"{psutil.Process(int(pid)).create_time():.0f}" != started
@@ -184,6 +197,44 @@ class _TrainingRun:
             yield
         except MlflowException as error:
             logger.warning("MLflow does not answer, the training goes on: %s", error)
+
+
+class PrivateTagsHooks:
+    """Keeps users, hosts and folders from MLflow's tags; registered before anything opens a run."""
+
+    def __init__(self) -> None:
+        self._all_told = False
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Say nobody's name where MLflow would tell user, script and repository.
+
+        Raises:
+            ValueError: The parameter is neither true nor false.
+        """
+        asked = context.config_loader["parameters"].get(_ASKED, False)
+        if not isinstance(asked, bool):
+            raise ValueError(f"The parameter {_ASKED} must be true or false, not {asked!r}.")
+        self._all_told = asked
+        if not asked:
+            given = json.loads(os.environ.get(_TAGS_FROM_ENVIRONMENT, "{}"))
+            os.environ[_TAGS_FROM_ENVIRONMENT] = json.dumps(_NOBODY | given)
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Leave folders out of what kedro-mlflow, which comes next, makes tags of."""
+        if not self._all_told:
+            run_params["project_path"] = ""
+            run_params["runtime_params"] = _without_places(run_params["runtime_params"] or {})
+
+
+def _without_places(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters but for paths and URLs."""
+    return {
+        name: _without_places(value) if isinstance(value, Mapping) else value
+        for name, value in parameters.items()
+        if not ("/" in str(value) and isinstance(value, str | Path))
+    }
 
 
 class TrackingHooks:

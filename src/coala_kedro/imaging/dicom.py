@@ -125,10 +125,11 @@ def _read_slices(headers: Sequence[SliceHeader]) -> sitk.Image:
     reader.SetGlobalWarningDisplay(False)
     try:
         image = reader.Execute()
-    except RuntimeError as error:
-        # Without the file's path: folders are at times named after patients.
-        reason = str(error).strip().splitlines()[-1].rsplit(": ", maxsplit=1)[-1]
-        raise VolumeError(f"The series cannot be read: {reason}") from None
+    except RuntimeError:
+        # Without GDCM's reason: it shows the file's path and what it could not make sense of.
+        raise VolumeError(
+            "The series cannot be read: a file is damaged, or of an unknown kind"
+        ) from None
     for key in image.GetMetaDataKeys():
         image.EraseMetaData(key)
     return image

@@ -56,7 +56,8 @@ def read_segments(path: Path, pattern: str) -> sitk.Image:
     chosen = [number for number, label in labels.items() if re.fullmatch(pattern, label)]
     if not chosen:
         raise VolumeError(
-            f"No segment's label matches '{pattern}'. There are: {', '.join(labels.values())}",
+            # Labels are free text, and at times hold names; a pattern is made of labels.
+            f"none of its {len(labels)} segments has a label that the entry's `segments` match",
             "no_segment",
         )
     with _told_without_content("The frames of the segmentation are damaged or make no volume"):
