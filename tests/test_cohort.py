@@ -164,6 +164,20 @@ def test_ids_that_look_like_numbers_survive_the_catalog(catalog, table, entry):
     assert list(loaded["patient_id"]) == ["0x1", "012", "7", "7"]
 
 
+@pytest.mark.parametrize(
+    "entry",
+    ["scan_metrics", "organ_metrics", "lesion_metrics", "candidate_metrics", "reader_metrics",
+     "evaluation.teacher_internal.scores", "evaluation.teacher_internal.lesion_scores",
+     "evaluation.teacher_internal.organ_scores", "evaluation.teacher_internal.candidates",
+     "evaluation.internal_reader_scores", "pseudo_label_review"],
+)  # fmt: skip
+def test_an_id_that_is_na_survives_the_study(catalog, entry):
+    catalog.save(entry, pd.DataFrame({"scan_id": ["NA", "1"], "dice": [float("nan"), 0.5]}))
+    loaded = catalog.load(entry)
+    assert list(loaded["scan_id"]) == ["NA", "1"]
+    assert loaded["dice"].isna().tolist() == [True, False]
+
+
 def test_an_absent_table_is_named_with_what_to_do(catalog, tmp_path):
     path = f"{tmp_path}/raw/external/scans.csv"
     with pytest.raises(

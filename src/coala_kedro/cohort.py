@@ -37,6 +37,16 @@ def _is_date(dates: pd.Series) -> pd.Series:
     return dates.str.fullmatch(r"\d{4}-\d{2}-\d{2}") & parsed.notna()
 
 
+_TWO_DAYS = pa.Check.str_matches(
+    r"^(?!(0?[1-9]|1[0-2])[/-](0?[1-9]|1[0-2])[/-]\d{4}$)",
+    error="could be two days: write it as YYYY-MM-DD",
+)
+_SERIAL = pa.Check.str_matches(
+    r"^(?!\d{5}$)", error="is how Excel counts days: format the cell as a date, YYYY-MM-DD"
+)
+_DATE = pa.Check(_is_date, error="must be a date as YYYY-MM-DD")
+
+
 def _one_of(values: Sequence[str]) -> pa.Check:
     return pa.Check.isin(values, error=f"must be one of {', '.join(values)}")
 
@@ -51,7 +61,7 @@ SCAN_TABLE = pa.DataFrameSchema(
         "patient_id": pa.Column(str, _NAME),
         "timepoint": pa.Column(str, _one_of(TIMEPOINTS)),
         "role": pa.Column(str, _one_of(ROLES)),
-        "acquired_on": pa.Column(str, pa.Check(_is_date, error="must be a date as YYYY-MM-DD")),
+        "acquired_on": pa.Column(str, [_TWO_DAYS, _SERIAL, _DATE]),
         "sex": pa.Column(str, _one_of(("F", "M")), nullable=True, required=False),
         "age_years": _number(pa.Check.in_range(0, 120, error="must be from 0 to 120")),
         "n_crlm": _number(pa.Check.ge(0, error="must be 0 or more")),
