@@ -68,23 +68,24 @@ class ScanTableDataset(CSVDataset):
 
 
 def _scan_table(table: pd.DataFrame) -> pd.DataFrame:
-    known = [_known(heading) for heading in table]
+    headings = [str(heading) for heading in table]
+    known = [_known(heading) for heading in headings]
     for name in SCAN_TABLE.columns:
         if known.count(name) > 1:
-            same = [f"'{h}'" for h, k in zip(table, known, strict=True) if k == name]
+            same = [f"'{h}'" for h, k in zip(headings, known, strict=True) if k == name]
             raise TableError(f"its columns {' and '.join(same)} are both '{name}': remove one")
     if not any(known):
         raise TableError(
             f"its first row has none of the headings {', '.join(_NEEDED)}. Remove what is above "
             "the headings, or tell the delimiter or the sheet by load_args (sep, sheet_name)"
         )
-    for heading in table.loc[:, [name is None for name in known]]:
-        if (name := _resembled(heading)) and name not in known:
+    for heading, name in zip(headings, known, strict=True):
+        if not name and (looks := _resembled(heading)) and looks not in known:
             logger.warning(
                 "The scan table's column '%s' is left out: if it is '%s', call it so.",
-                heading, name,
+                heading, looks,
             )  # fmt: skip
-    columns = [name or heading for name, heading in zip(known, table, strict=True)]
+    columns = [name or heading for name, heading in zip(known, headings, strict=True)]
     table = table.set_axis(columns, axis=1).reset_index(drop=True)
     return table.assign(**{name: _values(table[name]) for name in known if name})
 
