@@ -9,10 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.fingerprint import changes, describe, file_fingerprint, fingerprint
+from coala_kedro.fingerprint import (
+    DECIDES_NOTHING,
+    changes,
+    describe,
+    file_fingerprint,
+    fingerprint,
+    recipe,
+)
 
 
 class Settings(BaseModel):
@@ -48,6 +55,40 @@ def predict(*args, **kwargs):
     return args, kwargs
 
 
+class Case(BaseModel):
+    patient: str
+
+
+class SettingsWithOption(Settings):
+    option: bool = False
+    every: int = Field(50, json_schema_extra=DECIDES_NOTHING)
+
+
+@recipe("named")
+def named(scan, settings=None, option=False):
+    return scan, settings, option
+
+
+@recipe("another")
+def renamed(scan):
+    return scan
+
+
+@recipe("named", version=2)
+def changed(scan):
+    return scan
+
+
+@recipe("named", limit_hu=2)
+def with_limit(scan):
+    return scan
+
+
+@recipe("named", limit_hu=3)
+def with_limit_3(scan):
+    return scan
+
+
 def recipe_with(value):
     return lambda: value
 
@@ -63,13 +104,18 @@ PAIRS = {
     "keyword's name": (functools.partial(train, a=1), functools.partial(train, b=1)),
     "function": (functools.partial(train, 1), functools.partial(predict, 1)),
     "class": (functools.partial(Settings), functools.partial(OtherSettings)),
+    "name of a recipe": (functools.partial(named, 1), functools.partial(renamed, 1)),
+    "version of a recipe": (functools.partial(named, 1), functools.partial(changed, 1)),
+    "constant of a recipe": (functools.partial(named, 1), functools.partial(with_limit, 1)),
+    "another constant": (functools.partial(with_limit, 1), functools.partial(with_limit_3, 1)),
+    "input of a recipe": (functools.partial(named, 1), functools.partial(named, 2)),
     "closure": (recipe_with(1), recipe_with(2)),
     "default": (lambda n=1: n, lambda n=2: n),
     "keyword-only default": (lambda *, n=1: n, lambda *, n=2: n),
     "method": (Grid().resample, Grid().crop),
     "object of a method": (Grid().resample, Grid((1.0, 1.0, 3.0)).resample),
     "pydantic field": (Settings(), Settings(epochs=11)),
-    "pydantic class": (Settings(), OtherSettings()),
+    "field without a default": (Case(patient="a"), Case(patient="b")),
     "dataclass field": (Grid(), Grid((1.0, 1.0, 3.0))),
     "cell of a frame": (pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1, 3]})),
     "column of a frame": (pd.DataFrame({"a": [1]}), pd.DataFrame({"b": [1]})),
@@ -104,6 +150,48 @@ def test_changes_with(one, other):
 def test_is_the_same_for_equal_things(make):
     assert fingerprint(make()) == fingerprint(make())
     assert len(fingerprint(make())) == 16
+
+
+SAME = {
+    "an option that nobody uses": (
+        functools.partial(named, 1, Settings(epochs=3)),
+        functools.partial(named, 1, SettingsWithOption(epochs=3)),
+    ),
+    "a parameter at its default": (
+        functools.partial(named, 1),
+        functools.partial(named, 1, option=False),
+    ),
+    "what decides nothing": (SettingsWithOption(every=1), SettingsWithOption(every=50)),
+    "by position or by name": (functools.partial(named, 1), functools.partial(named, scan=1)),
+    "an input that decides nothing": (
+        functools.partial(named, 1),
+        functools.partial(named, 1, settings=Machine(4)),
+    ),
+    "name of the parameters' class": (Settings(epochs=3), OtherSettings(epochs=3)),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME.keys())
+def test_does_not_change_with(one, other):
+    assert fingerprint(one) == fingerprint(other)
+
+
+def test_a_function_that_moves_or_gets_another_name_is_the_same_recipe():
+    def moved(scan, settings=None, option=False):
+        """Elsewhere, and called otherwise."""
+
+    moved.__module__ = "coala_kedro.elsewhere"
+    one, other = functools.partial(named, 1), functools.partial(recipe("named")(moved), 1)
+    assert fingerprint(one) == fingerprint(other)
+
+
+def test_a_recipe_of_this_project_without_a_name_is_refused():
+    def nameless(scan):
+        return scan
+
+    nameless.__module__ = "coala_kedro.pipelines.new"
+    with pytest.raises(TypeError, match="@recipe"):
+        fingerprint(functools.partial(nameless, 1))
 
 
 def test_does_not_depend_on_the_order_of_a_mapping():

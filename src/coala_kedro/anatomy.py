@@ -51,4 +51,7 @@ ORGANS = tuple(s for s in STRUCTURES if s.totalsegmentator_id is not None)
 LIVER = next(s.id for s in STRUCTURES if s.name == "liver")
 CRLM = next(s.id for s in STRUCTURES if s.name == "crlm")
 
+STRUCTURE_IDS = [(s.id, s.totalsegmentator_id) for s in STRUCTURES]
+"""What decides a label map; names and colours do not."""
+
 LABELS = {"background": BACKGROUND} | {s.name: s.id for s in STRUCTURES}

@@ -1,10 +1,14 @@
 """Fingerprints of work: two recipes with the same fingerprint make the same thing.
 
-A recipe is a callable without arguments: a `functools.partial` of a module-level function, a bound
-method, or a closure. Its fingerprint covers the function's name and everything bound to it, so a
-changed parameter or a changed input file changes it. The function's code is not part of it: an
-upgrade that mends a comment must not cost twenty GPU-days. An object decides what it contributes
-by a `fingerprint` attribute (a string); an empty one means "does not change the result".
+A recipe is a callable without arguments, mostly a `functools.partial` of a function that `recipe`
+has given a name and a version. Its fingerprint covers both, the constants that the function names,
+and the inputs bound to it. An input counts as far as it decides the result:
+
+- a parameter counts where it differs from its default, so an option that comes later changes
+  nothing as long as nobody uses it; a field marked `DECIDES_NOTHING` never counts;
+- an object counts as its `fingerprint` attribute says (a string); an empty one does not count;
+- the place of a function or a class in the code does not count, nor does the code itself: whoever
+  changes what a recipe makes (its method, or a default) gives it a new version.
 """
 
 from __future__ import annotations
@@ -15,15 +19,62 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+DECIDES_NOTHING = {"decides_the_result": False}
+"""`json_schema_extra` of a pydantic field that does not change what is made."""
+
 _GZIP_TRAILER_BYTES = 8
+_PACKAGE = __name__.partition(".")[0]
+_NAME_OF = "__recipe__"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeName:
+    """What a recipe is called, whatever its function is called and wherever it is.
+
+    Attributes:
+        name: For ever; unique in the project.
+        version: Raised by whoever changes what the recipe makes of the same inputs.
+        constants: What decides the result and is no parameter, by name.
+    """
+
+    name: str
+    version: int
+    constants: Mapping[str, Any]
+
+
+def recipe(name: str, version: int = 1, **constants: Any) -> Callable[[F], F]:
+    """Name a function whose partials are recipes.
+
+    Args:
+        name: As of `RecipeName`.
+        version: As of `RecipeName`.
+        **constants: As of `RecipeName`.
+
+    Examples:
+        >>> @recipe("consensus_mask", version=2, converged=CONVERGED)
+        ... def _consensus_mask(masks, method): ...
+    """
+
+    def named(function: F) -> F:
+        setattr(function, _NAME_OF, RecipeName(name, version, constants))
+        return function
+
+    return named
+
+
+def recipe_name(function: Any) -> RecipeName | None:
+    """What `recipe` has called a function; None if it has not."""
+    return getattr(function, _NAME_OF, None)
 
 
 def fingerprint(value: Any) -> str:
@@ -37,21 +88,51 @@ def fingerprint(value: Any) -> str:
         16 hexadecimal digits of a SHA-256.
 
     Raises:
-        TypeError: The value holds something whose content cannot be told.
+        TypeError: The value holds something whose content cannot be told, or a function of this
+            project that has no name as a recipe.
     """
-    text = json.dumps(_canonical(value), sort_keys=True)
+    return digest(describe(value))
+
+
+def digest(described: Any) -> str:
+    """Fingerprint of a description, see `describe`."""
+    text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def describe(value: Any) -> Any:
+    """What the fingerprint covers, as plain data: kept beside a thing, it tells why it is stale."""
+    return _canonical(value)
+
+
+def changes(before: Any, now: Any, name: str = "") -> list[str]:
+    """Names of what differs between two descriptions, such as `prepared`, `protocol.epochs`."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = sorted({*before, *now})
+        pairs = [(before.get(key), now.get(key), f"{name}.{key}") for key in keys]
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = [(one, other, name) for one, other in zip(before, now, strict=True)]
+    elif isinstance(before, Mapping) != isinstance(now, Mapping) and not (before and now):
+        # Parameters of which none, or none any more, differs from its default.
+        return changes(before or {}, now or {}, name)
+    else:
+        return [] if before == now else [name.removeprefix(".")]
+    return sorted({change for pair in pairs for change in changes(*pair)})
+
+
 def file_fingerprint(path: str | os.PathLike[str]) -> str:
-    """Fingerprint of a file's content; of a `.gz` file read from its last eight bytes.
+    """Fingerprint of a file's bytes; of a `.gz` file read from its last eight.
 
     A gzip member ends with the CRC-32 and the length of what it holds (RFC 1952), so a cohort of
     80 GB is fingerprinted without reading it. A process reads a file again only if it changed.
     """
+    return _content_fingerprint(str(path), *file_version(path))
+
+
+def file_version(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """What changes with a file, as the file system tells it."""
     found = Path(path).stat()
-    version = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    return _content_fingerprint(str(path), *version)
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @functools.cache
@@ -69,21 +150,13 @@ def _content_fingerprint(name: str, *version: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def describe(value: Any) -> Any:
-    """What the fingerprint covers, as plain data: kept beside a thing, it tells why it is stale."""
-    return _canonical(value)
-
-
-def changes(before: Any, now: Any, name: str = "") -> list[str]:
-    """Names of what differs between two descriptions, such as `prepared`, `protocol.epochs`."""
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        keys = sorted({*before, *now})
-        pairs = [(before.get(key), now.get(key), f"{name}.{key}") for key in keys]
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        pairs = [(one, other, name) for one, other in zip(before, now, strict=True)]
-    else:
-        return [] if before == now else [name.removeprefix(".")]
-    return sorted({change for pair in pairs for change in changes(*pair)})
+def bound_inputs(value: Any) -> tuple[Any, dict[str, Any]]:
+    """The function of nested partials, and what is bound to its parameters by name."""
+    if not isinstance(value, functools.partial):
+        return value, {}
+    function = value.func
+    bound = inspect.signature(function).bind_partial(*value.args, **value.keywords)
+    return function, dict(bound.arguments)
 
 
 def _canonical(value: Any) -> Any:
@@ -94,7 +167,7 @@ def _canonical(value: Any) -> Any:
     if callable(value):
         return _canonical_callable(value)
     if isinstance(value, BaseModel):
-        return [type(value).__qualname__, value.model_dump(mode="json")]
+        return _parameters(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return [type(value).__qualname__, _canonical(fields)]
@@ -102,29 +175,66 @@ def _canonical(value: Any) -> Any:
         return {str(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
-    return _canonical_data(value)
+    return canonical_data(value)
+
+
+def _parameters(value: BaseModel) -> dict[str, Any]:
+    """The fields of a pydantic model that differ from their defaults and decide the result."""
+    told = {}
+    for name, field in type(value).model_fields.items():
+        given = getattr(value, name)
+        if field.json_schema_extra == DECIDES_NOTHING:
+            continue
+        if field.is_required() or given != field.get_default(call_default_factory=True):
+            told[name] = _canonical(given)
+    return told
 
 
 def _canonical_callable(value: Any) -> Any:
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
+    function = value.func if isinstance(value, functools.partial) else value
+    if named := recipe_name(function):
+        return _canonical_recipe(named, value)
     if isinstance(value, functools.partial):
         return [_canonical(value.func), _canonical(value.args), _canonical(value.keywords)]
     if inspect.ismethod(value):
-        return [value.__func__.__qualname__, _canonical(value.__self__)]
+        return [value.__func__.__name__, _canonical(value.__self__)]
     if not inspect.isfunction(value):
         raise TypeError(f"No fingerprint for {value!r}: bind its inputs with functools.partial.")
+    if value.__module__.partition(".")[0] == _PACKAGE:
+        raise TypeError(f"No fingerprint for {value!r}: give it a name with @recipe.")
     bound = [cell.cell_contents for cell in value.__closure__ or ()]
     defaults = [value.__defaults__ or (), value.__kwdefaults__ or {}]
     return [f"{value.__module__}.{value.__qualname__}", _canonical(bound), _canonical(defaults)]
 
 
-def _canonical_data(value: Any) -> Any:
+def _canonical_recipe(named: RecipeName, value: Any) -> dict[str, Any]:
+    """Name and version, constants and inputs, side by side."""
+    function, inputs = bound_inputs(value)
+    defaults = {n: p.default for n, p in inspect.signature(function).parameters.items()}
+    told: dict[str, Any] = {"recipe": named.name, "version": named.version}
+    told |= {name: _canonical(constant) for name, constant in named.constants.items()}
+    for name, given in inputs.items():
+        described = _canonical(given)
+        default = defaults[name]
+        is_default = default is not inspect.Parameter.empty and described == _canonical(default)
+        if described != "" and not is_default:
+            told[name] = described
+    return told
+
+
+def canonical_data(value: Any) -> Any:
+    """Frames, arrays, paths and NumPy's scalars as plain data.
+
+    Raises:
+        TypeError: It is none of these.
+    """
     if isinstance(value, pd.DataFrame | pd.Series):
         return value.to_csv()
     if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        return [str(value.dtype), list(value.shape), digest]
+        sha256 = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return [str(value.dtype), list(value.shape), sha256]
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Path):

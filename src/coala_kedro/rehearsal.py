@@ -99,8 +99,9 @@ def _changed_scans(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
         if one is None or other is None:
             told.append(f"{scan} {'comes in' if one is None else 'is left out'}")
             continue
-        parts = zip(("scan", "label map"), one["content"], other["content"], strict=True)
-        told += [f"{part} of {scan}" for part, before_, now_ in parts if before_ != now_]
+        known = zip(other["content"], other["former_content"], strict=True)
+        parts = zip(("scan", "label map"), one["content"], known, strict=True)
+        told += [f"{part} of {scan}" for part, earlier, same in parts if earlier not in same]
         told += [
             f"{key} of {scan}"
             for key in changes(describe(one), describe(other))

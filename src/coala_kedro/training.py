@@ -67,6 +67,7 @@ def assemble_training_set(
             scan=Path(scans[scan_id].path),
             label_map=Path(label_map.path),
             content=(scans[scan_id].fingerprint, label_map.fingerprint),
+            former_content=(scans[scan_id].former_fingerprint, label_map.former_fingerprint),
         )
         for scan_id, (source, label_map) in chosen.items()
     }

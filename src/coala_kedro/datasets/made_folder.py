@@ -13,6 +13,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 
 from coala_kedro.fingerprint import changes, describe, fingerprint
+from coala_kedro.former import former_changes, is_former_description
 from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.work import LOCK, alone_in
 
@@ -80,22 +81,22 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
 
     def save(self, data: Callable[[Path], Any]) -> None:
         """Let the recipe fill the folder, unless it stands."""
-        asked = fingerprint(data)
-        complete = read_mark(self._complete_mark)
-        if complete and complete["fingerprint"] == asked:
+        made, why = self.foresee(data)
+        if why is None:
             logger.info("%s stands.", self._title)
             return
         begun = read_mark(self._begun_mark) or {}
-        if begun.get("fingerprint") != asked:
+        if begun.get("fingerprint") != made.fingerprint:
             with alone_in(self._path):
                 if {path.name for path in self._path.iterdir()} - {LOCK}:
-                    self._set_aside(begun.get("recipe"), describe(data))
+                    self._set_aside(why)
             self._path.mkdir(parents=True, exist_ok=True)
-            write_mark(self._begun_mark, {"fingerprint": asked, "recipe": describe(data)})
+            recipe = {"fingerprint": made.fingerprint, "recipe": describe(data)}
+            write_mark(self._begun_mark, recipe)
         started = time.monotonic()
         data(self._path.resolve())
         seconds = round(time.monotonic() - started, 1)
-        write_mark(self._complete_mark, {"fingerprint": asked, "seconds": seconds})
+        write_mark(self._complete_mark, {"fingerprint": made.fingerprint, "seconds": seconds})
         logger.info("%s made in %.0f s.", self._title, seconds)
 
     def foresee(self, data: Callable[[Path], Any]) -> tuple[MadeFolder, list[str] | None]:
@@ -103,20 +104,28 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
 
         Reasons are the names of what changed, none where it is only to be begun or finished.
         """
-        made = MadeFolder(self._path.resolve(), fingerprint(data))
-        complete, begun = read_mark(self._complete_mark), read_mark(self._begun_mark) or {}
-        if complete and complete["fingerprint"] == made.fingerprint:
+        asked = fingerprint(data)
+        complete, begun = read_mark(self._complete_mark) or {}, read_mark(self._begun_mark) or {}
+        recipe = begun.get("recipe")
+        if is_former_description(recipe):
+            changed = former_changes(recipe, data)
+            # What version 0.1.0 has made, or begun, keeps its fingerprint.
+            asked = asked if changed else begun["fingerprint"]
+        else:
+            changed = changes(recipe, describe(data))
+        made = MadeFolder(self._path.resolve(), asked)
+        if complete.get("fingerprint") == asked:
             return made, None
-        if not begun or begun["fingerprint"] == made.fingerprint:
+        if not begun or begun["fingerprint"] == asked:
             return made, []
-        return made, changes(begun.get("recipe"), describe(data))
+        return made, changed
 
-    def _set_aside(self, recipe: Any, now: Any) -> None:
+    def _set_aside(self, changed: list[str]) -> None:
         shelf = self._path.parent / _SUPERSEDED
         shelf.mkdir(exist_ok=True)
         place = shelf / f"{self._path.name}-{datetime.now():%Y%m%dT%H%M%S.%f}"
         self._path.rename(place)
-        why = ", ".join(changes(recipe, now)) if recipe else "by somebody else"
+        why = ", ".join(changed) or "by somebody else"
         logger.warning(
             "%s was made from other inputs (%s): set aside as %s.", self._title, why, place
         )

@@ -49,5 +49,8 @@ class RecordFolderDataset(VolumeFolderDataset):
     def _write(self, made: Any, path: Path) -> None:
         write_mark(path, made)
 
-    def _read(self, path: Path) -> Any:
+    def _held(self, key: str, mark: Mapping[str, Any]) -> None:
+        return None
+
+    def _read(self, path: Path, formerly: str) -> Any:
         return json.loads(path.read_text())

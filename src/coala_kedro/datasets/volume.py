@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import SimpleITK as sitk
 from kedro.io import AbstractDataset, DatasetError
 
 from coala_kedro.fingerprint import file_fingerprint
-from coala_kedro.imaging.files import read_grid, read_volume, without_texts
+from coala_kedro.imaging.files import VolumeError, read_grid, read_volume, without_texts
+from coala_kedro.imaging.geometry import CANONICAL, orientation_of
+from coala_kedro.imaging.identity import volume_fingerprint
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,12 @@ class LazyVolume:
 
     Attributes:
         path: Absolute path of the file.
+        formerly: Fingerprint of a file that was in its place and held the same, as version 0.1.0
+            knew it; empty if there was none.
     """
 
     path: str
+    formerly: str = field(default="", compare=False)
 
     def __call__(self) -> sitk.Image:
         """Read the volume (xyz, LPS, mm)."""
@@ -34,8 +39,17 @@ class LazyVolume:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the file's content, wherever the file lies."""
-        return file_fingerprint(self.path)
+        """Fingerprint of its voxels and geometry, whatever else its file says."""
+        return volume_fingerprint(self.path)
+
+    @property
+    def former_fingerprint(self) -> str | None:
+        """As version 0.1.0 knew it, which took voxels as they lay in files; see `former`."""
+        try:
+            canonical = orientation_of(self.grid()) == CANONICAL
+        except VolumeError:
+            return None
+        return self.formerly or file_fingerprint(self.path) if canonical else None
 
 
 class VolumeToBe(LazyVolume):
@@ -45,6 +59,11 @@ class VolumeToBe(LazyVolume):
     def fingerprint(self) -> str:
         """Like that of no file."""
         return "will be made again"
+
+    @property
+    def former_fingerprint(self) -> str | None:
+        """None: it is not yet what it will be."""
+        return None
 
 
 class VolumeDataset(AbstractDataset[sitk.Image, sitk.Image]):

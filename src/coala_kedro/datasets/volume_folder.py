@@ -19,7 +19,10 @@ from coala_kedro.datasets.volume import (
     link_file,
     write_volume,
 )
-from coala_kedro.fingerprint import fingerprint
+from coala_kedro.fingerprint import file_fingerprint, fingerprint
+from coala_kedro.former import former_fingerprint
+from coala_kedro.imaging.files import VolumeError
+from coala_kedro.imaging.identity import VolumeIdentity, volume_identity
 from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.progress import progress
 from coala_kedro.sources import SourceVolume
@@ -113,10 +116,14 @@ class VolumeFolderDataset(PartitionedDataset):
                 f"The folder {self._folder} is not complete, {missing} were deleted from it: "
                 "run the step that makes it again; what is there already is kept."
             )
-        return {key: self._read(self._file(key).absolute()) for key in sorted(keys)}
+        formerly = (complete or {}).get("formerly", {})
+        return {
+            key: self._read(self._file(key).absolute(), formerly.get(key, ""))
+            for key in sorted(keys)
+        }
 
-    def _read(self, path: Path) -> Any:
-        return SourceVolume(str(path)) if self._raw else LazyVolume(str(path))
+    def _read(self, path: Path, formerly: str) -> Any:
+        return SourceVolume(str(path)) if self._raw else LazyVolume(str(path), formerly)
 
     def save(self, data: Mapping[str, Volumes | Recipe]) -> None:
         """Make and write what does not stand yet, then mark the folder complete.
@@ -129,7 +136,7 @@ class VolumeFolderDataset(PartitionedDataset):
                 made so far are kept.
         """
         asked = {scan: self._fingerprint_of(scan, value) for scan, value in data.items()}
-        todo = [scan for scan, mark in asked.items() if not self._stands(scan, mark)]
+        todo = [scan for scan, mark in asked.items() if not self._stands(scan, data[scan], mark)]
         if todo or self._others(data):
             self._complete_mark.unlink(missing_ok=True)
             self._marks.mkdir(parents=True, exist_ok=True)
@@ -148,19 +155,23 @@ class VolumeFolderDataset(PartitionedDataset):
         self._forget(self._others(data))
         marks = {scan: self._mark(scan) or {} for scan in data}
         volumes = sorted(key for mark in marks.values() for key in mark["volumes"])
-        write_mark(self._complete_mark, {"volumes": volumes})
+        formerly = {k: v for mark in marks.values() for k, v in mark.get("formerly", {}).items()}
+        write_mark(self._complete_mark, {"volumes": volumes, "formerly": formerly})
         logger.info("%s: %d made, %d stood.", self._title, len(todo), len(data) - len(todo))
 
     def foresee(self, data: Mapping[str, Volumes | Recipe]) -> tuple[dict[str, Any], list[str]]:
         """What the folder would hold after `save(data)`, and the scans that would be made again."""
         again = [
-            s for s, value in data.items() if not self._stands(s, self._fingerprint_of(s, value))
+            scan
+            for scan, value in data.items()
+            if not self._stands(scan, value, self._fingerprint_of(scan, value))
         ]
         held = {}
         for scan in data:
-            for key in (self._mark(scan) or {"volumes": [scan]})["volumes"]:
+            mark = self._mark(scan) or {"volumes": [scan]}
+            for key in mark["volumes"]:
                 path = self._file(key).absolute()
-                made = self._read(path)
+                made = self._read(path, mark.get("formerly", {}).get(key, ""))
                 lazy = scan in again and isinstance(made, LazyVolume)
                 held[key] = VolumeToBe(str(path)) if lazy else made
         return held, again
@@ -169,7 +180,9 @@ class VolumeFolderDataset(PartitionedDataset):
         try:
             named = self._named(value() if callable(value) else value)
             keys = [f"{name}/{scan}" if name else scan for name in named]
-            earlier = (self._mark(scan) or {}).get("volumes", [])
+            before = self._mark(scan) or {}
+            earlier = before.get("volumes", [])
+            held = {key: self._held(key, before) for key in keys}
             # Until all are written, these volumes stand for no recipe, the earlier one included.
             write_mark(
                 self._scan_mark(scan), {"fingerprint": None, "volumes": sorted({*earlier, *keys})}
@@ -180,7 +193,28 @@ class VolumeFolderDataset(PartitionedDataset):
             raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
         for key in set(earlier) - set(keys):
             self._file(key).unlink(missing_ok=True)
-        write_mark(self._scan_mark(scan), {"fingerprint": mark, "volumes": keys})
+        formerly = {key: was for key in keys if (was := self._was_the_same(key, held[key]))}
+        write_mark(
+            self._scan_mark(scan), {"fingerprint": mark, "volumes": keys, "formerly": formerly}
+        )
+
+    def _held(self, key: str, mark: Mapping[str, Any]) -> tuple[VolumeIdentity, str] | None:
+        """What a volume's file holds before it is made again, and as what version 0.1.0 knew it."""
+        path = self._file(key)
+        if not mark.get("fingerprint") or not path.is_file():
+            return None
+        try:
+            known = mark.get("formerly", {}).get(key) or file_fingerprint(path)
+            return volume_identity(path), known
+        except VolumeError:
+            return None
+
+    def _was_the_same(self, key: str, held: tuple[VolumeIdentity, str] | None) -> str:
+        """As what version 0.1.0 knew a volume that came out the same; empty if it did not."""
+        if held is None:
+            return ""
+        identity, known = held
+        return known if volume_identity(self._file(key)).is_same(identity) else ""
 
     def _named(self, made: Any) -> Mapping[str, Any]:
         """What a recipe made, by name; a single thing has none."""
@@ -201,11 +235,13 @@ class VolumeFolderDataset(PartitionedDataset):
         except OSError as error:
             raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
 
-    def _stands(self, scan: str, mark: str | None) -> bool:
+    def _stands(self, scan: str, value: Volumes | Recipe, mark: str | None) -> bool:
         made = self._mark(scan)
-        if made is None or mark is None or made["fingerprint"] != mark:
+        if made is None or mark is None or not made["fingerprint"]:
             return False
-        return all(self._file(key).is_file() for key in made["volumes"])
+        if not all(self._file(key).is_file() for key in made["volumes"]):
+            return False
+        return made["fingerprint"] == mark or made["fingerprint"] == former_fingerprint(value)
 
     def _others(self, scans: Collection[str]) -> list[str]:
         """Scans made earlier that are no longer asked for."""

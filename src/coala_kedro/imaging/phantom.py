@@ -41,6 +41,12 @@ _BODY_RADII_MM = (165.0, 118.0)
 _SPINE = ((0.0, 78.0), (21.0, 24.0))
 _LESION_MARGIN = 0.35  # share of a metastasis' radius that must lie inside the liver
 
+BODY = (
+    *(AIR_HU, FAT_HU, MUSCLE_HU, BONE_HU),
+    *(_ORGANS, _BODY_RADII_MM, _SPINE, _LESION_MARGIN),
+)
+"""What decides how every phantom looks."""
+
 
 class Scanner(BaseModel):
     """How a hospital's scanner samples a patient (xyz order, as in image headers)."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from coala_kedro.anatomy import CRLM
+from coala_kedro.anatomy import CRLM, STRUCTURE_IDS
+from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.geometry import image_like
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.process import choose_device, in_own_process
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LABEL_MAP, FOLD_VOTES = "label_maps", "fold_votes"
 
 
+@recipe("prediction", structures=STRUCTURE_IDS)
 def predict_scan(
     model: TrainedModel, scan: Callable[[], sitk.Image], inference: Inference, compute: Compute
 ) -> dict[str, sitk.Image]:

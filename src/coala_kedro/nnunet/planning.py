@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coala_kedro.anatomy import LABELS
+from coala_kedro.anatomy import LABELS, STRUCTURE_IDS
+from coala_kedro.fingerprint import recipe
 from coala_kedro.nnunet.process import in_own_process, logged
 from coala_kedro.nnunet.settings import Compute, Planning
 from coala_kedro.nnunet.training_set import TrainingSet, TrainingSetError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 PLANS_FILE = "nnUNetPlans.json"
 
 
+@recipe("nnunet_preprocessed", structures=STRUCTURE_IDS)
 def prepare(
     folder: Path, *, training_set: TrainingSet, planning: Planning, compute: Compute
 ) -> None:

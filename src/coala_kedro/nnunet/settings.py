@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from coala_kedro.fingerprint import DECIDES_NOTHING
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,7 +33,10 @@ class Optimiser(_Settings):
 
 
 class Protocol(_Settings):
-    """How teacher and student are trained, one fold and stage; part of every fingerprint."""
+    """How teacher and student are trained, one fold and stage; part of every fingerprint.
+
+    Only what differs from its default is: with a changed default comes a new version of the recipe.
+    """
 
     planning: Planning = Planning()
     optimiser: Optimiser = Optimiser()
@@ -40,7 +45,7 @@ class Protocol(_Settings):
     validation_iterations_per_epoch: int = Field(50, ge=1)
     foreground_oversampling: float = Field(0.33, ge=0, le=1)
     mirroring: bool = Field(True, description="Augment, validate and predict with mirrored scans.")
-    checkpoint_every_epochs: int = Field(50, ge=1)
+    checkpoint_every_epochs: int = Field(50, ge=1, json_schema_extra=DECIDES_NOTHING)
     seed: int = Field(0, ge=0)
 
 

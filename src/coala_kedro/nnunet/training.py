@@ -17,6 +17,7 @@ from typing import Protocol as Interface
 
 import psutil
 
+from coala_kedro.fingerprint import recipe
 from coala_kedro.nnunet import guards
 from coala_kedro.nnunet.checkpoints import FINAL, PREVIOUS, CheckpointError, load_newest
 from coala_kedro.nnunet.planning import plans_of
@@ -109,6 +110,7 @@ class Job:
         return lowres / "predicted_next_stage" / CONFIGURATIONS["cascade"]
 
 
+@recipe("training")
 def train_fold(
     folder: Path,
     *,

@@ -17,7 +17,10 @@ class TrainingSetError(ValueError):
 
 
 class Case(BaseModel):
-    """One scan with its label map, where they lie, and the fingerprints of their content."""
+    """One scan with its label map, where they lie, and the fingerprints of their content.
+
+    The former ones are those of version 0.1.0, see `coala_kedro.former`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,6 +29,7 @@ class Case(BaseModel):
     scan: Path
     label_map: Path
     content: tuple[str, str]
+    former_content: tuple[str | None, str | None] = (None, None)
 
 
 class TrainingSet(BaseModel):
@@ -41,6 +45,19 @@ class TrainingSet(BaseModel):
         return fingerprint(
             {
                 scan_id: [case.patient_id, case.source, *case.content]
+                for scan_id, case in sorted(self.cases.items())
+            }
+        )
+
+    @property
+    def former_fingerprint(self) -> str | None:
+        """As version 0.1.0 knew it; None if it did not."""
+        contents = [content for case in self.cases.values() for content in case.former_content]
+        if None in contents:
+            return None
+        return fingerprint(
+            {
+                scan_id: [case.patient_id, case.source, *case.former_content]
                 for scan_id, case in sorted(self.cases.items())
             }
         )

@@ -11,8 +11,11 @@ import pandas as pd
 import SimpleITK as sitk
 from pydantic import BaseModel, ConfigDict, Field
 
+from coala_kedro.anatomy import STRUCTURE_IDS
 from coala_kedro.cohort import ROLES
+from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.phantom import (
+    BODY,
     Metastases,
     Patient,
     Phantom,
@@ -112,15 +115,18 @@ def scan_patients(scan_table: pd.DataFrame, hospital: Hospital) -> tuple[dict, d
     return scans, organs, masks
 
 
+@recipe("phantom_scan", body=BODY)
 def _scan(hospital: Hospital, scan_id: str) -> sitk.Image:
     return _phantom(hospital, scan_id).scan
 
 
+@recipe("phantom_organ_mask", body=BODY, structures=STRUCTURE_IDS)
 def _organs(hospital: Hospital, scan_id: str) -> sitk.Image:
     phantom = _phantom(hospital, scan_id)
     return phantom.image(phantom.organs)
 
 
+@recipe("phantom_reader_masks", body=BODY)
 def _masks(hospital: Hospital, scan_id: str) -> dict[str, sitk.Image]:
     phantom, seed = _phantom(hospital, scan_id), _scan_seed(hospital, scan_id)
     return {

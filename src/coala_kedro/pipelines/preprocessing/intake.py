@@ -13,9 +13,10 @@ import SimpleITK as sitk
 from coala_kedro.cohort import OUTLINED_ROLES, check_scan_table, scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.volume_folder import by_scan
+from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import paste_on_grid
-from coala_kedro.imaging.inspection import Facts, inspect_mask, inspect_scan
+from coala_kedro.imaging.inspection import SOFT_TISSUE_HU, Facts, inspect_mask, inspect_scan
 from coala_kedro.imaging.plain_nifti import is_plain_nifti
 from coala_kedro.organs import OrganMaskError, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import Screening
@@ -72,6 +73,7 @@ def _organ_mask_fingerprint(organ_segmenter: OrganSegmenter, scan_id: str) -> st
         return error.code
 
 
+@recipe("inspected", version=2, soft_tissue_hu=SOFT_TISSUE_HU)
 def _inspect(
     raw_scan: SourceVolume,
     raw_masks: Mapping[str, SourceVolume],
@@ -160,6 +162,7 @@ def import_scans(
     }
 
 
+@recipe("scan")
 def _import_scan(raw: SourceVolume) -> sitk.Image | Path:
     return _plain_file(raw) or raw.whole()
 
@@ -186,6 +189,7 @@ def import_masks(
     }
 
 
+@recipe("reader_masks")
 def _import_masks(
     scan: LazyVolume, raw_masks: Mapping[str, SourceVolume]
 ) -> dict[str, sitk.Image | Path]:

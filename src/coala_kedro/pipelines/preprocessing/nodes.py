@@ -11,10 +11,19 @@ import SimpleITK as sitk
 from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
+from coala_kedro.anatomy import STRUCTURE_IDS
 from coala_kedro.cohort import OUTLINED_ROLES, scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.volume_folder import by_scan
-from coala_kedro.imaging.consensus import Consensus, majority_vote, staple
+from coala_kedro.fingerprint import recipe
+from coala_kedro.imaging.consensus import (
+    CONVERGED,
+    LESION,
+    MAX_ITERATIONS,
+    Consensus,
+    majority_vote,
+    staple,
+)
 from coala_kedro.imaging.inspection import Facts, inspect_anatomy
 from coala_kedro.imaging.label_map import compose_label_map
 from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_readers
@@ -51,6 +60,7 @@ def merge_readers(
     }
 
 
+@recipe("consensus_mask", converged=CONVERGED, lesion_above=LESION, max_iterations=MAX_ITERATIONS)
 def _consensus_mask(masks: Mapping[str, LazyVolume], method: str) -> sitk.Image:
     return _consensus(masks, method)[1].mask
 
@@ -104,6 +114,7 @@ def segment_organs(
     }
 
 
+@recipe("organ_mask", structures=STRUCTURE_IDS)
 def _organ_mask(
     scan_id: str, scan: LazyVolume, organ_segmenter: OrganSegmenter, made_from: str
 ) -> sitk.Image:
@@ -138,6 +149,7 @@ def inspect_lesions(
     }
 
 
+@recipe("contrast_phase")
 def _phase(scan_id: str, scan: LazyVolume, organ_segmenter: OrganSegmenter) -> Facts:
     phase = organ_segmenter.contrast_phase(scan_id, scan())
     if phase is None:
@@ -145,6 +157,7 @@ def _phase(scan_id: str, scan: LazyVolume, organ_segmenter: OrganSegmenter) -> F
     return {"contrast_phase": phase.name, "contrast_phase_probability": phase.probability}
 
 
+@recipe("anatomy", version=2, structures=STRUCTURE_IDS)
 def _anatomy(
     organ_mask: LazyVolume,
     consensus_mask: LazyVolume | None,
@@ -204,6 +217,7 @@ def compose_label_maps(
     }
 
 
+@recipe("label_map", structures=STRUCTURE_IDS)
 def _label_map(organ_mask: LazyVolume, consensus_mask: LazyVolume) -> sitk.Image:
     return compose_label_map(organ_mask(), consensus_mask())
 

@@ -12,9 +12,11 @@ import SimpleITK as sitk
 from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
+from coala_kedro.anatomy import STRUCTURE_IDS
 from coala_kedro.cohort import scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.volume_folder import part_of
+from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.geometry import image_like, volume_ml_per_voxel
 from coala_kedro.imaging.label_map import compose_label_map, crlm_mask
 from coala_kedro.imaging.lesions import label_lesions
@@ -70,6 +72,7 @@ def compose_pseudo_label_maps(
     }
 
 
+@recipe("pseudo_label_map", structures=STRUCTURE_IDS)
 def _pseudo_label_map(label_map: LazyVolume, organ_mask: LazyVolume) -> sitk.Image:
     predicted = label_map()
     return compose_label_map(organ_mask(), image_like(crlm_mask(predicted), predicted))
