@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zlib
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _GZIP_START = b"\x1f\x8b\x08\x00"
 """Of a gzip member (RFC 1952) without a file name, a comment or an extra field."""
 
 _HEADER_BYTES, _FIRST_VOXEL = 348, 352
+_LENGTH_BYTES = 4
 _CHUNK_BYTES = 1 << 16  # a mask may unpack to a thousand times as much
 
 
@@ -47,6 +49,30 @@ def is_plain_nifti(path: Path) -> bool:
         if not gunzip.eof or gunzip.unused_data or file.read(1):
             return False
     return len(start) == _FIRST_VOXEL and n_bytes == _plain_bytes(start)
+
+
+def looks_plain(path: Path) -> bool:
+    """As `is_plain_nifti`, from the file's two ends alone: enough to notice that a file changed.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_GZIP_START)) != _GZIP_START:
+            return False
+        file.seek(-_LENGTH_BYTES, os.SEEK_END)
+        n_bytes = int.from_bytes(file.read(), "little")
+        file.seek(0)
+        try:
+            start = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(
+                file.read(_CHUNK_BYTES), _FIRST_VOXEL
+            )
+        except zlib.error:
+            return False
+    if len(start) < _FIRST_VOXEL:
+        return False
+    told = _plain_bytes(start)
+    return told is not None and told % 2**32 == n_bytes
 
 
 def _plain_bytes(start: bytes) -> int | None:

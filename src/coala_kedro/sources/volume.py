@@ -122,9 +122,13 @@ class SourceVolume:
     @property
     def file(self) -> Path | None:
         """The file, if it is a local `.nii.gz` whose path tells nobody's name; else None."""
-        path = local_path(self.location)
-        named = self.format == "volume" and self.location.endswith(".nii.gz")
-        return path if named and not self.alias else None
+        return local_path(self.location) if self.is_local_nifti and not self.alias else None
+
+    @property
+    def is_local_nifti(self) -> bool:
+        """Whether it is a `.nii.gz` here."""
+        here = local_path(self.location) is not None
+        return here and self.format == "volume" and self.location.endswith(".nii.gz")
 
     def _read(self, path: Path) -> sitk.Image:
         if self.format == "volume":

@@ -17,7 +17,7 @@ from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import paste_on_grid
 from coala_kedro.imaging.inspection import SOFT_TISSUE_HU, Facts, inspect_mask, inspect_scan
-from coala_kedro.imaging.plain_nifti import is_plain_nifti
+from coala_kedro.imaging.plain_nifti import is_plain_nifti, looks_plain
 from coala_kedro.organs import OrganMaskError, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import Screening
 from coala_kedro.pipelines.preprocessing.screening import Inspected, accept, judge_files
@@ -158,13 +158,24 @@ def import_scans(
         tells nothing else.
     """
     return {
-        scan_id: partial(_import_scan, raw_scans[scan_id]) for scan_id in usable_scans["scan_id"]
+        scan_id: partial(
+            _import_scan, raw_scans[scan_id], rewritten=_is_rewritten(raw_scans[scan_id])
+        )
+        for scan_id in usable_scans["scan_id"]
     }
 
 
 @recipe("scan")
-def _import_scan(raw: SourceVolume) -> sitk.Image | Path:
+def _import_scan(raw: SourceVolume, *, rewritten: bool = False) -> sitk.Image | Path:
     return _plain_file(raw) or raw.whole()
+
+
+def _is_rewritten(raw: SourceVolume) -> bool:
+    """Whether a local NIfTI is not linked, as version 0.1.0 linked all of them."""
+    try:
+        return raw.is_local_nifti and not (raw.file and looks_plain(raw.file))
+    except OSError:
+        return False  # Screening says so.
 
 
 def _plain_file(raw: SourceVolume) -> Path | None:
@@ -184,14 +195,19 @@ def import_masks(
     """
     masks = by_scan(raw_reader_masks)
     return {
-        scan_id: partial(_import_masks, scans[scan_id], masks[scan_id])
+        scan_id: partial(
+            _import_masks,
+            scans[scan_id],
+            masks[scan_id],
+            rewritten=any(map(_is_rewritten, masks[scan_id].values())),
+        )
         for scan_id in scans_with_role(usable_scans, *OUTLINED_ROLES)
     }
 
 
 @recipe("reader_masks")
 def _import_masks(
-    scan: LazyVolume, raw_masks: Mapping[str, SourceVolume]
+    scan: LazyVolume, raw_masks: Mapping[str, SourceVolume], *, rewritten: bool = False
 ) -> dict[str, sitk.Image | Path]:
     grid = scan.grid()
     return {
