@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-DECIDES_NOTHING = {"decides_the_result": False}
+DECIDES_NOTHING: dict[str, Any] = {"decides_the_result": False}
 """`json_schema_extra` of a pydantic field that does not change what is made."""
 
 _GZIP_TRAILER_BYTES = 8

@@ -7,7 +7,7 @@ import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import nibabel
 import numpy as np
@@ -74,7 +74,7 @@ def volume_identity(path: str | Path) -> VolumeIdentity:
     grid = read_grid(path)
     if not str(path).endswith((".nii", ".nii.gz")):
         voxels = np.ascontiguousarray(sitk.GetArrayViewFromImage(read_volume(path)))
-        return VolumeIdentity((str(voxels.dtype), voxels.size, zlib.crc32(voxels)), grid)
+        return VolumeIdentity((str(voxels.dtype), voxels.size, zlib.crc32(voxels.tobytes())), grid)
     try:
         return VolumeIdentity(_nifti_voxels(Path(path)), grid)
     except (nibabel.filebasedimages.ImageFileError, EOFError, OSError, zlib.error) as error:
@@ -99,7 +99,7 @@ def _nifti_voxels(path: Path) -> tuple[str | int | float, ...]:
     return *told, crc32 ^ _shifted(header, n_bytes)
 
 
-def _checksum(file: BinaryIO, n_bytes: int) -> int:
+def _checksum(file: IO[bytes], n_bytes: int) -> int:
     crc32 = 0
     while n_bytes and (chunk := file.read(min(n_bytes, _CHUNK_BYTES))):
         crc32, n_bytes = zlib.crc32(chunk, crc32), n_bytes - len(chunk)
