@@ -9,7 +9,7 @@ from kedro.io import DataCatalog, DatasetError
 from kedro_datasets.partitions import PartitionedDataset
 
 from coala_kedro.datasets import LazyVolume, VolumeFolderDataset
-from coala_kedro.datasets.volume_folder import by_scan
+from coala_kedro.datasets.grouping import by_scan
 
 
 class Calls(list):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import SimpleITK as sitk
 from joblib import Parallel, delayed
@@ -13,16 +13,16 @@ from kedro.io import DatasetError
 from kedro_datasets.partitions import PartitionedDataset
 
 from coala_kedro.datasets.volume import (
+    HeldVolume,
     LazyVolume,
     VolumeDataset,
     VolumeToBe,
+    held_volume,
     link_file,
     write_volume,
 )
-from coala_kedro.fingerprint import file_fingerprint, fingerprint
+from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
-from coala_kedro.imaging.files import VolumeError
-from coala_kedro.imaging.identity import VolumeIdentity, volume_identity
 from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.progress import progress
 from coala_kedro.sources import SourceVolume
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 Volumes = sitk.Image | Path | Mapping[str, sitk.Image]
 Recipe = Callable[[], Any]
-V = TypeVar("V")
 
 
 class VolumeFolderDataset(PartitionedDataset):
@@ -193,28 +192,20 @@ class VolumeFolderDataset(PartitionedDataset):
             raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
         for key in set(earlier) - set(keys):
             self._file(key).unlink(missing_ok=True)
-        formerly = {key: was for key in keys if (was := self._was_the_same(key, held[key]))}
+        formerly = {
+            key: was.known_as
+            for key in keys
+            if (was := held[key]) and was.is_still_in(self._file(key))
+        }
         write_mark(
             self._scan_mark(scan), {"fingerprint": mark, "volumes": keys, "formerly": formerly}
         )
 
-    def _held(self, key: str, mark: Mapping[str, Any]) -> tuple[VolumeIdentity, str] | None:
-        """What a volume's file holds before it is made again, and as what version 0.1.0 knew it."""
-        path = self._file(key)
-        if not mark.get("fingerprint") or not path.is_file():
+    def _held(self, key: str, mark: Mapping[str, Any]) -> HeldVolume | None:
+        """What is there, if it was made whole, before it is made again."""
+        if not mark.get("fingerprint"):
             return None
-        try:
-            known = mark.get("formerly", {}).get(key) or file_fingerprint(path)
-            return volume_identity(path), known
-        except VolumeError:
-            return None
-
-    def _was_the_same(self, key: str, held: tuple[VolumeIdentity, str] | None) -> str:
-        """As what version 0.1.0 knew a volume that came out the same; empty if it did not."""
-        if held is None:
-            return ""
-        identity, known = held
-        return known if volume_identity(self._file(key)).is_same(identity) else ""
+        return held_volume(self._file(key), mark.get("formerly", {}).get(key, ""))
 
     def _named(self, made: Any) -> Mapping[str, Any]:
         """What a recipe made, by name; a single thing has none."""
@@ -289,31 +280,3 @@ class VolumeFolderDataset(PartitionedDataset):
         if complete is not None:
             return all(self._file(key).is_file() for key in complete["volumes"])
         return self._raw and not self._marks.is_dir() and bool(self._listed())
-
-
-def by_scan(volumes: Mapping[str, V]) -> dict[str, dict[str, V]]:
-    """Regroup volumes keyed `<name>/<scan_id>` as `{scan_id: {name: volume}}`.
-
-    Raises:
-        DatasetError: A volume lies in no subfolder.
-    """
-    grouped: dict[str, dict[str, V]] = {}
-    for key, volume in sorted(volumes.items()):
-        name, _, scan = key.rpartition("/")
-        if not name:
-            raise DatasetError(
-                f"The volume '{key}' lies in no subfolder: move it to <name>/{key}, where the name "
-                "tells whose it is, such as reader_1."
-            )
-        grouped.setdefault(scan, {})[name] = volume
-    return grouped
-
-
-def part_of(volumes: Mapping[str, V], name: str) -> dict[str, V]:
-    """The volumes keyed `<name>/<scan_id>`, by scan id."""
-    prefix = f"{name}/"
-    return {
-        key.removeprefix(prefix): volume
-        for key, volume in volumes.items()
-        if key.startswith(prefix)
-    }

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
 
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.datasets.volume_folder import part_of
+from coala_kedro.datasets.grouping import part_of
 from coala_kedro.imaging.geometry import spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
 from coala_kedro.imaging.overlay import Panel, axial_panel, outline_gallery

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from coala_kedro.anatomy import CRLM, LIVER, STRUCTURES
 from coala_kedro.cohort import scans_with_role
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.datasets.volume_folder import by_scan, part_of
+from coala_kedro.datasets.grouping import by_scan, part_of
 from coala_kedro.imaging.geometry import spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
 from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP, predictions

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from coala_kedro.cohort import OUTLINED_ROLES, check_scan_table, scans_with_role
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.datasets.volume_folder import by_scan
+from coala_kedro.datasets.grouping import by_scan
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import paste_on_grid

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from coala_kedro.anatomy import STRUCTURE_IDS
 from coala_kedro.cohort import OUTLINED_ROLES, scans_with_role
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.datasets.volume_folder import by_scan
+from coala_kedro.datasets.grouping import by_scan
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.consensus import (
     CONVERGED,

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from coala_kedro.anatomy import STRUCTURE_IDS
 from coala_kedro.cohort import scans_with_role
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.datasets.volume_folder import part_of
+from coala_kedro.datasets.grouping import part_of
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.geometry import image_like, volume_ml_per_voxel
 from coala_kedro.imaging.label_map import compose_label_map, crlm_mask

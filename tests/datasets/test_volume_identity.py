@@ -1,0 +1,135 @@
+"""A volume is known by its voxels and geometry, and what came out the same stays what it was."""
+
+import functools
+import gzip
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from coala_kedro.datasets import LazyVolume, VolumeFolderDataset
+from coala_kedro.fingerprint import file_fingerprint, recipe
+from coala_kedro.imaging.identity import volume_fingerprint
+
+OBLIQUE = sitk.VersorTransform((0.2, -0.1, 0.9), 0.15).GetMatrix()
+
+
+def volume(seed=0, dtype=np.int16, spacing_mm=(0.7421875, 0.7421875, 2.5), direction=OBLIQUE):
+    voxels = np.random.default_rng(seed).integers(-1000, 1000, (7, 9, 11)).astype(dtype)
+    made = sitk.GetImageFromArray(voxels)
+    made.SetSpacing(spacing_mm)
+    made.SetOrigin((-120.3, 44.1, 3.3))
+    made.SetDirection(direction)
+    return made
+
+
+def write(made, path, **header):
+    sitk.WriteImage(made, str(path), useCompression=True)
+    if header:
+        read = nibabel.load(path)
+        for name, value in header.items():
+            read.header[name] = value
+        read.header.extensions.append(nibabel.nifti1.Nifti1Extension(6, b"a remark"))
+        nibabel.save(read, path)
+    return path
+
+
+def in_two_members(path):
+    """As some tools that compress in parallel leave it."""
+    content = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(content[:1000]) + gzip.compress(content[1000:]))
+    return path
+
+
+def with_something_behind(path):
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b"behind"))
+    return path
+
+
+SAME = {
+    "remarks in the header": lambda at: write(volume(), at / "v.nii.gz", descrip=b"somebody"),
+    "not compressed": lambda at: write(volume(), at / "v.nii"),
+    "two members": lambda at: in_two_members(write(volume(), at / "v.nii.gz")),
+    "more than the voxels": lambda at: with_something_behind(write(volume(), at / "v.nii.gz")),
+}
+OTHERS = {
+    "voxels": volume(1),
+    "type": volume(dtype=np.float32),
+    "spacing": volume(spacing_mm=(0.7421875, 0.7421875, 2.51)),
+    "direction": volume(direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)),
+    "axes": sitk.Flip(volume(), (True, False, False)),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_the_same_volume_in_another_file_is_the_same(tmp_path, name):
+    (tmp_path / "other").mkdir()
+    plain = write(volume(), tmp_path / "v.nii.gz")
+    assert volume_fingerprint(SAME[name](tmp_path / "other")) == volume_fingerprint(plain)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_volume_is_another(tmp_path, name):
+    plain, other = tmp_path / "v.nii.gz", tmp_path / "other.nii.gz"
+    assert volume_fingerprint(write(volume(), plain)) != volume_fingerprint(
+        write(OTHERS[name], other)
+    )
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_other_formats_are_known_by_their_voxels_too(tmp_path, suffix):
+    one, other, same = (tmp_path / f"{n}{suffix}" for n in range(3))
+    made = volume()
+    write(made, one)
+    made.SetMetaData("remark", "somebody")
+    sitk.WriteImage(made, str(same), useCompression=False)
+    write(volume(1), other)
+    assert volume_fingerprint(one) == volume_fingerprint(same) != volume_fingerprint(other)
+
+
+@recipe("tests_volume", version=1)
+def first(made):
+    return made.image
+
+
+@recipe("tests_volume", version=2)
+def second(made):
+    return made.image
+
+
+class Made:
+    fingerprint = ""
+
+    def __init__(self, image):
+        self.image = image
+
+
+def test_what_comes_out_the_same_keeps_what_version_0_1_0_knew_it_as(tmp_path):
+    folder = VolumeFolderDataset(path=str(tmp_path / "made"))
+    plain = volume(direction=np.eye(3).ravel())
+    folder.save({"s1": functools.partial(first, Made(plain))})
+    file = tmp_path / "made" / "s1.nii.gz"
+    write(plain, file, descrip=b"somebody")  # as version 0.1.0 would have linked it
+    known = file_fingerprint(file)
+    assert folder.load()["s1"].former_fingerprint == known
+
+    folder.save({"s1": functools.partial(second, Made(plain))})
+    assert file_fingerprint(file) != known
+    foreseen, _ = folder.foresee({"s1": functools.partial(second, Made(plain))})
+    for made in (folder.load()["s1"], foreseen["s1"]):
+        assert made.former_fingerprint == known
+
+    changed = volume(1, direction=np.eye(3).ravel())
+    folder.save({"s1": functools.partial(first, Made(changed))})
+    assert folder.load()["s1"].former_fingerprint == file_fingerprint(file) != known
+
+
+def test_version_0_1_0_took_voxels_as_they_lay(tmp_path):
+    made = volume(direction=np.eye(3).ravel())
+    told = [
+        LazyVolume(str(write(image, tmp_path / "v.nii.gz"))).former_fingerprint
+        for image in (made, sitk.Flip(made, (True, False, False)))
+    ]
+    assert told[0] is not None
+    assert told[1] is None
