@@ -7,7 +7,7 @@ import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import nibabel
 import numpy as np
@@ -99,7 +99,7 @@ def _nifti_voxels(path: Path) -> tuple[str | int | float, ...]:
     return *told, crc32 ^ _shifted(header, n_bytes)
 
 
-def _checksum(file: IO[bytes], n_bytes: int) -> int:
+def _checksum(file: BinaryIO | gzip.GzipFile, n_bytes: int) -> int:
     crc32 = 0
     while n_bytes and (chunk := file.read(min(n_bytes, _CHUNK_BYTES))):
         crc32, n_bytes = zlib.crc32(chunk, crc32), n_bytes - len(chunk)
