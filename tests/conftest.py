@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import hypothesis
@@ -27,3 +28,21 @@ def conf(project):
         return OmegaConfigLoader(str(project / "conf"), env=env, **arguments)
 
     return load
+
+
+@pytest.fixture
+def disk_of(tmp_path):
+    """Mounts a small disk, or gives the one that is mounted another size, in kB."""
+    place = tmp_path / "disk"
+
+    def mount(size_kb):
+        change = "remount," if place.exists() else ""
+        place.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"{change}size={size_kb}k", "tmpfs", str(place)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a small disk cannot be mounted here: it takes root")
+        return place
+
+    yield mount
+    # Lazily: SimpleITK keeps a file open that it could not write.
+    subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)

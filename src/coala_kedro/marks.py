@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from coala_kedro.disk import written_whole
 
 
 def read_mark(path: Path) -> dict[str, Any] | None:
     """The mark at `path`, or None where there is none."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
 
 
 def write_mark(path: Path, content: dict[str, Any]) -> None:
-    """Write a mark atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True))
-    os.replace(partial, path)
+    """Write a mark atomically.
+
+    Raises:
+        DiskFullError: The disk is full; what was there before is untouched.
+    """
+    written = json.dumps(content, indent=1, sort_keys=True).encode()
+    with written_whole(path, "a record", len(written)) as partial:
+        partial.write_bytes(written)

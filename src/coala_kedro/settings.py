@@ -4,6 +4,7 @@ import os
 import warnings
 from pathlib import Path
 
+from coala_kedro.catalog import WholeFileCatalog
 from coala_kedro.hooks import ResultHooks, StopHooks
 from coala_kedro.tracking import PrivateTagsHooks, TrackingHooks
 
@@ -13,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 warnings.filterwarnings("ignore", message="register_new_resolver")
 
 HOOKS = (PrivateTagsHooks(), TrackingHooks(), ResultHooks(), StopHooks())
+
+DATA_CATALOG_CLASS = WholeFileCatalog
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

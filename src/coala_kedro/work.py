@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
@@ -18,6 +19,7 @@ LOCK = ".lock"
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """What `flock` says on a cluster's file system that was mounted without it."""
 _POLL_S = 0.2
+_MAX_NAME_BYTES = 300
 
 
 class WorkStoppedError(RuntimeError):
@@ -29,7 +31,7 @@ class FolderInUseError(RuntimeError):
 
 
 @contextmanager
-def alone_in(folder: Path, patience_s: float = 60) -> Iterator[None]:
+def alone_in(folder: Path, patience_s: float = 60, lock: Path | None = None) -> Iterator[None]:
     """Keep every other process out of a folder, as far as it asks too.
 
     The lock is the kernel's (`flock`): it ends with the process, however that ends.
@@ -38,25 +40,34 @@ def alone_in(folder: Path, patience_s: float = 60) -> Iterator[None]:
         folder: It is made if absent.
         patience_s: How long to wait for another to leave: one whose study was killed needs a
             moment to write its checkpoint.
+        lock: The file that is locked, where it is not to lie in the folder.
 
     Raises:
         FolderInUseError: The other is still there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+") as file:
-        deadline = time.monotonic() + patience_s
-        while not _taken(file.fileno()):
-            if time.monotonic() > deadline:
-                file.seek(0)
-                raise FolderInUseError(
-                    f"{folder} is in use by {file.read() or 'another process'}: wait until it has "
-                    "ended, or stop it, then run the same command again."
-                )
-            time.sleep(_POLL_S)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+    lock = lock or folder / LOCK
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("ab+", buffering=0) as file:
+        _wait_for(file.fileno(), folder, patience_s)
+        with contextlib.suppress(OSError):  # on a full disk it is not told who is in the folder
+            os.ftruncate(file.fileno(), 0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
+
+
+def _wait_for(descriptor: int, folder: Path, patience_s: float) -> None:
+    deadline, told = time.monotonic() + patience_s, False
+    while not _taken(descriptor):
+        other = os.pread(descriptor, _MAX_NAME_BYTES, 0).decode(errors="replace")
+        in_use = f"{folder} is in use by {other or 'another process'}"
+        if time.monotonic() > deadline:
+            raise FolderInUseError(
+                f"{in_use}: wait until it has ended, or stop it, then run the same command again."
+            )
+        if not told:
+            logger.info("%s: waiting for it, %.0f s at most.", in_use, patience_s)
+            told = True
+        time.sleep(_POLL_S)
 
 
 def _taken(descriptor: int) -> bool:

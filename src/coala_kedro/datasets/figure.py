@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 from kedro_datasets.plotly import JSONDataset
 
+from coala_kedro.disk import written_whole
 from coala_kedro.report.still import draw, svg
 
 _DPI = 200
@@ -36,8 +37,10 @@ class FigureDataset(JSONDataset):
     def save(self, data: go.Figure) -> None:
         """Save the figure and draw it."""
         super().save(data)
-        draw(data).savefig(self._beside(".png"), dpi=_DPI)
-        self._beside(".svg").write_text(svg(data))
+        with written_whole(self._beside(".png"), "a picture") as partial:
+            draw(data).savefig(partial, dpi=_DPI)
+        with written_whole(self._beside(".svg"), "a picture") as partial:
+            partial.write_text(svg(data), encoding="utf-8")
 
     def _beside(self, suffix: str) -> Path:
         return Path(str(self._filepath)).with_suffix(suffix)

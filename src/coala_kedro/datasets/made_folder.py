@@ -80,7 +80,17 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         return MadeFolder(self._path.resolve(), mark["fingerprint"])
 
     def save(self, data: Callable[[Path], Any]) -> None:
-        """Let the recipe fill the folder, unless it stands."""
+        """Let the recipe fill the folder, unless it stands.
+
+        Raises:
+            FolderInUseError: Another run works on the folder.
+            DiskFullError: The disk is full; the folder is not complete, and goes on from there.
+        """
+        # Beside the folder: it may be set aside, and the recipe has a lock of its own in it.
+        with alone_in(self._path, lock=self._path.parent / f".{self._path.name}.lock"):
+            self._fill(data)
+
+    def _fill(self, data: Callable[[Path], Any]) -> None:
         made, why = self.foresee(data)
         if why is None:
             logger.info("%s stands.", self._title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import SimpleITK as sitk
 from kedro.io import AbstractDataset, DatasetError
 
+from coala_kedro.disk import DiskFullError, disk_full
 from coala_kedro.fingerprint import file_fingerprint
-from coala_kedro.imaging.files import VolumeError, read_grid, read_volume, without_texts
+from coala_kedro.imaging import files
+from coala_kedro.imaging.files import VolumeError, read_grid, read_volume
 from coala_kedro.imaging.geometry import CANONICAL, orientation_of
 from coala_kedro.imaging.identity import VolumeIdentity, volume_fingerprint, volume_identity
 
@@ -136,29 +139,35 @@ class VolumeDataset(AbstractDataset[sitk.Image, sitk.Image]):
 
 
 def write_volume(image: sitk.Image, path: Path) -> None:
-    """Write a volume beside its place, then rename it (compressed where the format can).
+    """Write a volume; see `imaging.files.write_volume`.
 
     Only voxels and grid are written, no texts of the header that it came with.
 
     Raises:
-        DatasetError: The volume cannot be written; nothing is left under its name.
+        DatasetError: It cannot be written, or the disk is full; nothing is left under its name but
+            what was there before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # One name per place: what a killed run left there is written over by the next.
-    partial = path.with_name(f".partial-{path.name}")
     try:
-        sitk.WriteImage(without_texts(image), str(partial), useCompression=True)
-        os.replace(partial, path)
-    except RuntimeError as error:
-        raise DatasetError(f"The volume {path} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        files.write_volume(image, path)
+    except (DiskFullError, VolumeError) as error:
+        raise DatasetError(f"The volume {path} cannot be written: {error}") from None
 
 
 def link_file(source: Path, path: Path) -> None:
-    """Let `path` stand for a file that lies elsewhere, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{path.name}")
-    partial.unlink(missing_ok=True)
-    partial.symlink_to(source.absolute())
-    os.replace(partial, path)
+    """Let `path` stand for a file that lies elsewhere, atomically.
+
+    Raises:
+        DatasetError: There is no such file, or the disk is full.
+    """
+    if not source.is_file():
+        raise DatasetError(f"There is no file for {path} to stand for.")
+    partial = path.with_name(f".partial-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.symlink_to(source.absolute())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if full := disk_full(error, path.parent, "a link", len(str(source))):
+            raise DatasetError(full) from None
+        raise

@@ -21,11 +21,14 @@ from coala_kedro.datasets.volume import (
     link_file,
     write_volume,
 )
+from coala_kedro.disk import remove_partial
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
+from coala_kedro.imaging.files import is_whole
 from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.progress import progress
 from coala_kedro.sources import SourceVolume
+from coala_kedro.work import alone_in
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +42,10 @@ class VolumeFolderDataset(PartitionedDataset):
     A recipe is a callable without arguments that returns a `SimpleITK.Image`; or the path of a file
     that is right as it is, which is linked; or a mapping of names to images, saved as
     `<name>/<scan_id>` and loaded under those keys. While it saves, the
-    dataset skips what stands with the same fingerprint (see `coala_kedro.fingerprint`), makes the
-    rest in parallel, writes each volume atomically, shows a progress bar, removes the volumes of
-    scans that are no longer asked for, and at the end marks the folder complete. A run that is
+    dataset keeps other runs out of the folder, skips what stands with the same fingerprint (see
+    `coala_kedro.fingerprint`), makes the rest in parallel, writes each volume atomically and looks
+    whether it is whole, shows a progress bar, removes the volumes of scans that are no longer asked
+    for, and at the end marks the folder complete. A run that is
     stopped half-way goes on from the first volume that is missing. `exists()` is true only for a
     complete folder, and an incomplete one is never loaded.
 
@@ -133,7 +137,13 @@ class VolumeFolderDataset(PartitionedDataset):
         Raises:
             DatasetError: A volume could not be made or written; it names the scan. The volumes
                 made so far are kept.
+            FolderInUseError: Another run works in the folder.
         """
+        with alone_in(self._folder):
+            remove_partial(self._folder)
+            self._make_all(data)
+
+    def _make_all(self, data: Mapping[str, Volumes | Recipe]) -> None:
         asked = {scan: self._fingerprint_of(scan, value) for scan, value in data.items()}
         todo = [scan for scan, mark in asked.items() if not self._stands(scan, data[scan], mark)]
         if todo or self._others(data):
@@ -203,7 +213,7 @@ class VolumeFolderDataset(PartitionedDataset):
 
     def _held(self, key: str, mark: Mapping[str, Any]) -> HeldVolume | None:
         """What is there, if it was made whole, before it is made again."""
-        if not mark.get("fingerprint"):
+        if not mark.get("fingerprint") or not is_whole(self._file(key)):
             return None
         return held_volume(self._file(key), mark.get("formerly", {}).get(key, ""))
 
@@ -230,13 +240,13 @@ class VolumeFolderDataset(PartitionedDataset):
         made = self._mark(scan)
         if made is None or mark is None or not made["fingerprint"]:
             return False
-        if not all(self._file(key).is_file() for key in made["volumes"]):
+        if not all(is_whole(self._file(key)) for key in made["volumes"]):
             return False
         return made["fingerprint"] == mark or made["fingerprint"] == former_fingerprint(value)
 
     def _others(self, scans: Collection[str]) -> list[str]:
         """Scans made earlier that are no longer asked for."""
-        made = (path.name.removesuffix(".json") for path in self._marks.glob("*.json"))
+        made = (path.name.removesuffix(".json") for path in self._marks.glob("[!.]*.json"))
         return [scan for scan in made if scan not in scans]
 
     def _forget(self, scans: Collection[str]) -> None:

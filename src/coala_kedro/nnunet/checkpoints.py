@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+from coala_kedro.disk import disk_full, force_to_disk
 
 FINAL, LATEST, PREVIOUS = (
     "checkpoint_final.pth",
@@ -37,18 +37,14 @@ def write_checkpoint(path: Path, content: bytes | memoryview) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         partial.unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        free = shutil.disk_usage(path.parent).free
-        raise CheckpointError(
-            f"The disk of {path.parent} is full: a checkpoint needs {_mb(len(content))} and "
-            f"{_mb(free)} are free. The last good checkpoint is kept: make room, then run the "
-            "same command again."
-        ) from None
+        if full := disk_full(error, path.parent, "a checkpoint", len(content)):
+            raise CheckpointError(full) from None
+        raise
     if path.name == LATEST and path.exists():
         os.replace(path, path.with_name(PREVIOUS))
     os.replace(partial, path)
-    _force_names(path.parent)
+    with contextlib.suppress(OSError):  # not every file system can force a name
+        force_to_disk(path.parent)
 
 
 def load_newest(folder: Path, load: Callable[[str], None]) -> str:
@@ -80,17 +76,3 @@ def load_newest(folder: Path, load: Callable[[str], None]) -> str:
             "trains the fold from the start."
         )
     return ""
-
-
-def _force_names(folder: Path) -> None:
-    """Force a rename to the disk, where the file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _mb(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:,.1f} MB"

@@ -1,0 +1,152 @@
+"""Files that are whole under their names or not there, and what is said of a disk that is full."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+_PARTIAL = ".partial-"
+_PROBE_BYTES = 1 << 20
+_REFUSALS = {
+    errno.ENOSPC: ("The disk of {} is full", "make room"),
+    errno.EDQUOT: ("The quota on the disk of {} is used up", "make room or ask for more"),
+    errno.EFBIG: ("A file in {} reached the limit of its size", "raise the limit (ulimit -f)"),
+}
+
+
+class DiskFullError(RuntimeError):
+    """The disk takes no more; the message names the folder, what is needed and what is free."""
+
+
+@contextlib.contextmanager
+def written_whole(path: Path, what: str, needed_bytes: int | None = None) -> Iterator[Path]:
+    """Write a file beside its place; it gets its name when it is whole and on the disk.
+
+    Args:
+        path: The file; its folder is made if absent.
+        what: What it holds, for messages: `a volume`.
+        needed_bytes: What it takes, for messages; the most it may take if it is compressed.
+
+    Yields:
+        Where to write it. No other process writes there, and its suffix is that of `path`. Whoever
+            writes with a library that may fail without a word looks there whether it is whole.
+
+    Raises:
+        DiskFullError: The disk is full, whatever the writer made of that. What was there before
+            is untouched.
+    """
+    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        force_to_disk(partial)
+        os.replace(partial, path)
+    except Exception as error:
+        refusal = _refusal(error, partial)
+        wanted = needed_bytes or _size(partial)
+        partial.unlink(missing_ok=True)
+        if refusal is None:
+            raise
+        raise DiskFullError(_words(refusal, path.parent, what, wanted)) from None
+    finally:
+        partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not every file system can force a name
+        force_to_disk(path.parent)
+
+
+@contextlib.contextmanager
+def room_in(folder: Path, what: str, needed_bytes: int) -> Iterator[None]:
+    """Tell a full disk as such where a tool writes into a folder by itself, and fails for it.
+
+    Args:
+        folder: Where it writes; it exists.
+        what: What it writes, for messages.
+        needed_bytes: What that takes, about.
+
+    Raises:
+        DiskFullError: The tool failed, and the disk takes no more.
+    """
+    try:
+        yield
+    except Exception as error:
+        probe = folder / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
+        refusal = _refusal(error, probe)
+        probe.unlink(missing_ok=True)
+        if refusal is None:
+            raise
+        raise DiskFullError(_words(refusal, folder, what, needed_bytes)) from error
+
+
+def disk_full(error: OSError, folder: Path, what: str, needed_bytes: int) -> str:
+    """What to say of an error in writing; empty where the disk is not full."""
+    if error.errno not in _REFUSALS:
+        return ""
+    return _words(error.errno, folder, what, needed_bytes)
+
+
+def force_to_disk(path: Path) -> None:
+    """Wait until a file or a folder's names are on the disk.
+
+    Raises:
+        OSError: They never will be: a server tells of a full disk or quota only now.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes left of files below a folder; while nobody writes there."""
+    for path in folder.rglob(f"{_PARTIAL}*"):
+        path.unlink(missing_ok=True)
+
+
+def _refusal(error: BaseException | None, partial: Path) -> int | None:
+    """Why the disk takes no more, as an errno; None if it does take more.
+
+    Many writers hide the system's error, or never look for it (SimpleITK's of NIfTI): so the disk
+    is asked.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
+            return error.errno
+        error = error.__cause__ or error.__context__
+    try:
+        with partial.open("ab") as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as refused:
+        return refused.errno if refused.errno in _REFUSALS else None
+    return None
+
+
+def _words(refusal: int, folder: Path, what: str, needed_bytes: int) -> str:
+    cause, remedy = _REFUSALS[refusal]
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        free = 0
+    return (
+        f"{cause.format(folder)}: {what} needs {_size_in_words(needed_bytes)} and "
+        f"{_size_in_words(free)} are free. What was finished is kept: {remedy}, then run the same "
+        "command again."
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _size_in_words(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 50_000 else f"{n_bytes / 1e3:,.1f} kB"
