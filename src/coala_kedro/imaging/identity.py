@@ -73,7 +73,7 @@ def volume_identity(path: str | Path) -> VolumeIdentity:
     """
     grid = read_grid(path)
     if not str(path).endswith((".nii", ".nii.gz")):
-        voxels = np.ascontiguousarray(sitk.GetArrayViewFromImage(read_volume(path)))
+        voxels = sitk.GetArrayFromImage(read_volume(path))  # a view would outlive the image
         return VolumeIdentity((str(voxels.dtype), voxels.size, zlib.crc32(voxels.tobytes())), grid)
     try:
         return VolumeIdentity(_nifti_voxels(Path(path)), grid)
