@@ -4,7 +4,7 @@ import SimpleITK as sitk
 import yaml
 from click.testing import CliRunner
 from dicom_writer import write_seg, write_series
-from hospital import Hospital, abdomen, image
+from hospital import Hospital, abdomen, image, write
 
 from coala_kedro import cli
 from coala_kedro.cohort import CohortError, check_scan_table
@@ -84,6 +84,70 @@ def test_scan_ids_are_made_up_where_paths_tell_who_somebody_is(project, pacs, mo
     assert [*table["scan_id"]] == found["raw_scans"]
     assert [*table["acquired_on"]] == ["2020-02-01", "2020-05-02", "2020-02-01"]
     assert pd.read_csv(kept)["found"][1] == "4711_2020-05-02"
+
+
+WHO = "Quxfather"
+
+
+def named_dicom(root):
+    """One patient, whose name is in every folder, label and header."""
+    hu, organs, crlm = abdomen(1)
+    for day in ("20200201", "20200502"):
+        study = root / f"{WHO}_Hans" / f"{day}_{WHO}"
+        told = {"PatientID": WHO, "StudyDate": day, "SeriesDescription": WHO, "Modality": "CT"}
+        series = write_series(image(hu), study / f"CT_{WHO}", series=day, **told)
+        segments = {f"{WHO} tumour 1": crlm, f"{WHO} liver": organs == 5}
+        write_seg(segments, series, study / f"SEG_{WHO}" / f"{WHO}.dcm")
+    write_series(image(hu), root / f"{WHO}_Hans" / WHO / "PET", series="x", Modality=WHO.upper())
+
+
+def named_volumes(root):
+    """Patients in folders of their names, their readers in folders of known words."""
+    hu, organs, crlm = abdomen(1)
+    for patient in (f"{WHO}_Hans", f"{WHO}_Grete"):
+        for name, voxels in ((f"ct_{WHO}", hu), (f"organs_{WHO}", organs)):
+            write(image(voxels), root / patient / f"{name}.nii.gz")
+        for reader in ("reader_1", "reader_2"):
+            write(image(crlm), root / patient / reader / f"mask_{WHO}.nii.gz")
+
+
+@pytest.mark.parametrize("write_hospital", [named_dicom, named_volumes])
+def test_with_pseudonyms_no_name_is_told_or_written_but_to_their_file(
+    project, tmp_path, monkeypatch, write_hospital
+):
+    write_hospital(tmp_path / "pacs")
+    told = run("oslo", tmp_path / "pacs", "--pseudonyms")
+    assert told.exit_code == 0, told.output
+    assert WHO.lower() not in told.output.lower()
+    kept = project / "data/01_raw/oslo/internal/pseudonyms.csv"
+    written = [path for path in project.rglob("*") if path.is_file()]
+    assert len(written) == 3
+    assert {path for path in written if WHO.lower() in path.read_text().lower()} <= {kept}
+    assert kept.stat().st_mode & 0o777 == 0o600
+    monkeypatch.chdir(project)
+    catalog = yaml.safe_load((project / "conf" / "oslo" / "catalog.yml").read_text())
+    for name in ("raw_scans", "raw_reader_masks"):
+        entry = catalog[f"internal.{name}"]
+        del entry["type"]
+        found = HospitalVolumesDataset(**entry).load()
+        assert {key.split("/")[-1][:3] for key in found} <= {"P00"}
+        assert WHO not in repr(found)
+    sheet = pd.read_csv(project / "data/01_raw/oslo/internal/scans.csv")
+    assert len(sheet) == 2
+
+
+def test_what_goes_wrong_shows_no_name_with_pseudonyms(project, tmp_path):
+    for name in (f"{WHO}/a/{WHO}.txt", f"{WHO}.nii.gz", f"{WHO}/{WHO}.dcm"):
+        (tmp_path / "pacs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pacs" / name).write_text(WHO)
+    refused = run("oslo", tmp_path / "pacs", "--pseudonyms")
+    assert refused.exit_code == 1
+    hu, _, _ = abdomen(1)
+    write(image(hu), tmp_path / "pacs" / WHO / "one.nii.gz")
+    write(image(hu), tmp_path / "pacs" / f"{WHO}_2.nii.gz")
+    refused_too = run("oslo", tmp_path / "pacs", "--pseudonyms")
+    assert refused_too.exit_code == 1
+    assert WHO not in refused.output + refused_too.output
 
 
 def test_paths_that_tell_the_scans_are_their_ids_until_pseudonyms_are_asked_for(project, pacs):

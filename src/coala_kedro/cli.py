@@ -64,6 +64,13 @@ def new(
         )
     except (SheetError, ValueError) as error:
         raise click.ClickException(str(error)) from None
+    except Exception as error:
+        if not pseudonyms:
+            raise
+        raise click.ClickException(
+            f"{type(error).__name__}: a file cannot be understood. Which and why may tell who "
+            "somebody is; it is shown without --pseudonyms."
+        ) from None
     for line in proposal.found:
         click.echo(line)
     _write(proposal)
@@ -91,5 +98,7 @@ def _write(proposal: Proposal) -> None:
             click.secho(f"{relative} is there already and was left as it is.", fg="yellow")
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.name == "pseudonyms.csv":
+            path.touch(mode=0o600)  # it tells whose the scans are
         path.write_text(text)
         click.echo(f"wrote {relative}")

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from coala_kedro.imaging.dicom_headers import Numbers, SliceHeader, read_headers
 from coala_kedro.imaging.files import VolumeError
+from coala_kedro.imaging.modalities import modality_name
 
 _SAME_POSITION_MM = 0.01
 _DECIMALS = 4
@@ -49,7 +50,9 @@ def inspect_series(folder: Path) -> Facts:
         return facts
     facts |= {
         "n_series": len({h.series for h in headers}),
-        "modality": "/".join(sorted({m for h in headers for m in h.modality.split("/")})),
+        "modality": "/".join(
+            sorted({modality_name(m) for h in headers for m in h.modality.split("/")})
+        ),
         "samples_per_pixel": max(h.n_values for h in headers),
         "is_localizer": any(h.is_localizer for h in headers),
         "is_secondary_capture": any(h.is_secondary_capture for h in headers),

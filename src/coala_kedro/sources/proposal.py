@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ import pydicom
 import yaml
 
 from coala_kedro.cohort import NAME
+from coala_kedro.sources.anonymous import anonymous_pattern, is_anonymous
 from coala_kedro.sources.scan_table import ClinicalSheet, made_up_scan_ids, propose_scan_table
+from coala_kedro.sources.search import pattern_expression
 from coala_kedro.sources.survey import (
     LESION,
     Layout,
@@ -25,6 +29,7 @@ from coala_kedro.sources.survey import (
 
 _VOLUMES = "coala_kedro.datasets.HospitalVolumesDataset"
 _RAW_LAYER = {"kedro-viz": {"layer": "raw"}}
+_ANY_LESION = f"(?i){LESION.pattern}"
 
 
 @dataclass
@@ -35,11 +40,26 @@ class Proposal:
         found: What the folder holds, a line each.
         untold: What could not be told and what to do about it.
         files: Texts by path below the project.
+        hides_names: Whether names of files, folders and segments may tell who somebody is.
     """
 
     found: list[str] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    hides_names: bool = False
+
+    def shown(self, names: Collection[str]) -> str:
+        """A few of the names, or how many there are where nobody is to see them."""
+        if self.hides_names:
+            return f"{len(names)}, whose names are not shown"
+        return ", ".join(examples(names))
+
+    def pattern(self, layout: Layout) -> str:
+        """The layout's pattern; without names where nobody is to see them."""
+        if not self.hides_names:
+            return layout.pattern
+        pattern = anonymous_pattern(layout.pattern)
+        return pattern if _are_readers(layout) else pattern.replace("{reader}", "*")
 
 
 def propose(
@@ -62,27 +82,28 @@ def propose(
         sheet: A clinical sheet.
         description: How that is read.
         pseudonyms: Whether to make up scan ids. They are also made up where what the paths tell
-            cannot be scan ids.
+            cannot be scan ids. Nothing that is told or written then holds a name of a file, a
+            folder or a segment, but for the file that keeps whose the scan ids are.
 
     Raises:
         ValueError: There is no CT below the folder, or nothing tells its scans apart.
     """
     found = survey(folder)
-    proposal = Proposal()
+    layout = generalise(found.series or found.scans)
+    ids = layout.scan_ids.values() if layout else ()
+    proposal = Proposal(hides_names=pseudonyms or not all(re.fullmatch(NAME, i) for i in ids))
     _tell(found, folder, proposal)
-    scans = _scans(found, folder, proposal)
+    scans = _scans(found, layout, folder, proposal)
     entries = {f"{cohort}.scan_table": _scan_table_entry(name, cohort)}
     entries[f"{cohort}.raw_scans"] = _entry(
-        folder, scans.pattern, "dicom_series" if found.series else "volume"
+        folder, proposal.pattern(scans), "dicom_series" if found.series else "volume"
     )
     masks, n_crlm = _masks(found, folder, scans, role, proposal)
     if masks:
         entries[f"{cohort}.raw_reader_masks"] = masks
     entries[f"{cohort}.organ_segmenter"] = _organs(found, folder, scans, proposal)
     table = propose_scan_table(scans.scan_ids, folder, role, n_crlm, sheet, description)
-    _tell_gaps(table, bool(found.series), proposal)
-    fit = table["scan_id"].str.fullmatch(NAME).all()
-    if pseudonyms or not fit:
+    if proposal.hides_names:
         file = f"data/01_raw/{name}/{cohort}/pseudonyms.csv"
         made_up = made_up_scan_ids(table)
         proposal.files[file] = made_up.to_csv(index=False)
@@ -97,6 +118,7 @@ def propose(
             "the paths and appear in every report. If not, delete what was written and add "
             "--pseudonyms."
         )
+    _tell_gaps(table, bool(found.series), proposal)
     proposal.files[f"conf/{name}/catalog.yml"] = _catalog(name, entries)
     proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = table.to_csv(index=False)
     return proposal
@@ -113,6 +135,7 @@ def _tell(found: Survey, folder: Path, proposal: Proposal) -> None:
     proposal.found += [f"{number} {what}" for what, number in counts.items() if number]
     if found.labels:
         labels = ", ".join(f"{label} ({n})" for label, n in sorted(found.labels.items()))
+        labels = f"{len(found.labels)} labels" if proposal.hides_names else labels
         proposal.found.append(f"segments: {labels}")
     if found.others:
         others = ", ".join(f"{n} {what}" for what, n in sorted(found.others.items()))
@@ -121,20 +144,19 @@ def _tell(found: Survey, folder: Path, proposal: Proposal) -> None:
         raise ValueError(f"There is no CT below {folder}: no DICOM series and no volume in HU.")
 
 
-def _scans(found: Survey, folder: Path, proposal: Proposal) -> Layout:
+def _scans(found: Survey, layout: Layout | None, folder: Path, proposal: Proposal) -> Layout:
     paths = found.series or found.scans
     if found.series and found.scans:
         proposal.untold.append(
             f"Whether the {len(found.scans)} CT volumes are the same scans as the series: the "
             "series are proposed."
         )
-    layout = generalise(paths)
     if layout is None:
         raise ValueError(
             f"No part of the paths tells the scans below {folder} apart: "
-            f"{', '.join(examples(paths))}. Have a folder or file name for each scan."
+            f"{proposal.shown(paths)}. Have a folder or file name for each scan."
         )
-    proposal.found.append(f"scans: {', '.join(examples(layout.scan_ids.values()))}")
+    proposal.found.append(f"scans: {proposal.shown(layout.scan_ids.values())}")
     return layout
 
 
@@ -153,26 +175,27 @@ def _masks(
     layout = generalise(paths, scans, readers=not found.segmentations)
     if layout is None:
         proposal.untold.append(
-            f"Which mask is which scan's: {', '.join(examples(paths))}. Add the entry "
-            f"raw_reader_masks; the scans' pattern is '{scans.pattern}'."
+            f"Which mask is which scan's: {proposal.shown(paths)}. Add the entry "
+            f"raw_reader_masks; the scans' pattern is '{proposal.pattern(scans)}'."
         )
         return {}, {}
+    mask_pattern = proposal.pattern(layout)
     if not found.segmentations:
-        entry = _entry(folder, layout.pattern, "volume")
-        if "{reader}" not in layout.pattern:
+        entry = _entry(folder, mask_pattern, "volume")
+        if "{reader}" not in mask_pattern:
             proposal.untold.append(
                 "Who outlined the masks: the pattern needs {reader}. Put them into a folder of "
                 "the reader's name, such as reader_1, and say so in the pattern."
             )
         return entry, {}
-    pattern = lesion_labels(found.labels)
+    pattern = _lesion_pattern(found, proposal)
     if not pattern:
         proposal.untold.append(
-            f"Which segments are lesions: {', '.join(sorted(found.labels))}. Write a regular "
+            f"Which segments are lesions: {_labels(found, proposal)}. Write a regular "
             "expression for them into `segments` of raw_reader_masks."
         )
-    entry = _entry(folder, layout.pattern, "dicom_seg")
-    if "{reader}" in layout.pattern:
+    entry = _entry(folder, mask_pattern, "dicom_seg")
+    if "{reader}" in mask_pattern:
         entry["segments"] = pattern or "???"
         return entry, {}
     entry["segments"] = {"reader_1": pattern or "???"}
@@ -180,8 +203,8 @@ def _masks(
     if len(several) < len(paths):
         twice = [scan_id for scan_id, n in several.items() if n > 1]
         proposal.untold.append(
-            f"Which of the segmentations of {', '.join(examples(twice))} to take, or whose they "
-            f"are: '{layout.pattern}' fits several. Narrow it, or let {{reader}} tell them apart."
+            f"Which of the segmentations of {proposal.shown(twice)} to take, or whose they "
+            f"are: '{mask_pattern}' fits several. Narrow it, or let {{reader}} tell them apart."
         )
     elif pattern:
         proposal.untold.append(
@@ -190,6 +213,24 @@ def _masks(
         )
     n_crlm = {i: _n_lesions(folder / path) for path, i in layout.scan_ids.items()}
     return entry, n_crlm
+
+
+def _lesion_pattern(found: Survey, proposal: Proposal) -> str:
+    pattern = lesion_labels(found.labels)
+    return _ANY_LESION if pattern and proposal.hides_names else pattern
+
+
+def _labels(found: Survey, proposal: Proposal) -> str:
+    return proposal.shown(found.labels) if proposal.hides_names else ", ".join(sorted(found.labels))
+
+
+def _are_readers(layout: Layout) -> bool:
+    """Whether what stands for {reader} is no patient's: it is of known words, or comes again."""
+    if "{reader}" not in layout.pattern:
+        return True
+    fits = pattern_expression(layout.pattern)
+    readers = [match["reader"] for path in layout.scan_ids if (match := fits.fullmatch(path))]
+    return all(n > 1 or is_anonymous(reader) for reader, n in Counter(readers).items())
 
 
 def _n_lesions(path: Path) -> int:
@@ -211,7 +252,7 @@ def _organs(found: Survey, folder: Path, scans: Layout, proposal: Proposal) -> d
         "type": kind,
         "segmenter": "existing_masks",
         "path": str(folder),
-        "pattern": layout.pattern,
+        "pattern": proposal.pattern(layout),
         "metadata": _RAW_LAYER,
     }
 

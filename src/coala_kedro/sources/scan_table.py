@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,10 @@ def _header(path: Path) -> pydicom.Dataset:
     files = sorted(path.iterdir()) if path.is_dir() else []
     for file in files:
         try:
-            return pydicom.dcmread(file, specific_tags=list(TABLE_TAGS), stop_before_pixels=True)
+            with warnings.catch_warnings(action="ignore"):
+                return pydicom.dcmread(
+                    file, specific_tags=list(TABLE_TAGS), stop_before_pixels=True
+                )
         except (InvalidDicomError, EOFError, OSError, ValueError):
             continue
     return pydicom.Dataset()

@@ -66,7 +66,7 @@ def find_volumes(
     """
     check_layout(path, pattern, format, segments)
     options = storage_options or {}
-    fits = _expression(pattern)
+    fits = pattern_expression(pattern)
     found: dict[str, str] = {}
     for name in sorted(_listed(path, format, options, _depth(pattern))):
         match = fits.fullmatch(name)
@@ -104,7 +104,7 @@ def check_layout(path: str, pattern: str, format: str, segments: Segments) -> No
         raise SourceError(str(error)) from None
     if format not in get_args(Format):
         raise SourceError(f"There is no format '{format}'. Allowed: {', '.join(get_args(Format))}.")
-    expression = _expression(pattern)
+    expression = pattern_expression(pattern)
     whose = [name for name in expression.groupindex if name in _WHOSE]
     if len(whose) == len(expression.groupindex) or len(whose) > 1:
         raise SourceError(
@@ -134,7 +134,12 @@ def _check_segments(format: str, segments: Segments, whose: list[str]) -> None:
             raise SourceError(f"'{labels}' is no regular expression: {error}.") from None
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
+def pattern_expression(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a pattern; its groups are the placeholders.
+
+    Raises:
+        SourceError: A brace has no other.
+    """
     parts, seen = [], set()
     for token in _TOKEN.finditer(pattern.removesuffix("/")):
         name, text = token["name"], token[0]

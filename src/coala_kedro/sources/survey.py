@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,12 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
 from coala_kedro.imaging.files import VolumeError, read_volume
+from coala_kedro.imaging.modalities import modality_name
+from coala_kedro.sources.nameless import under_no_name
 from coala_kedro.sources.search import walked
+
+# What pydicom cannot make sense of it shows, and headers hold who somebody is.
+logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 LESION = re.compile(r".*(tumou?r|lesion|metasta|crlm|mass).*", re.IGNORECASE)
@@ -108,7 +115,7 @@ def _look_at_dicom(folder: Path, names: Sequence[str], found: Survey) -> None:
         header = _header(folder / name)
         if header is None:
             continue
-        modality = str(header.get("Modality", "unknown"))
+        modality = modality_name(str(header.get("Modality")))
         if modality == _SEG:
             found.segmentations.append(name)
             found.labels.update(str(s.SegmentLabel) for s in header.get("SegmentSequence", ()))
@@ -124,14 +131,16 @@ def _header(path: Path) -> pydicom.Dataset | None:
     if path.name == "DICOMDIR":
         return None
     try:
-        return pydicom.dcmread(path, specific_tags=["Modality", "ImageType", "SegmentSequence"])
+        with warnings.catch_warnings(action="ignore"):
+            return pydicom.dcmread(path, specific_tags=["Modality", "ImageType", "SegmentSequence"])
     except (InvalidDicomError, EOFError, OSError, ValueError):
         return None
 
 
 def _kind(path: Path) -> str:
     try:
-        image = read_volume(path)
+        with under_no_name(path) as nameless:
+            image = read_volume(nameless)
     except VolumeError:
         return "others"
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
