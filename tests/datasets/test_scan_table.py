@@ -210,3 +210,8 @@ def test_what_the_study_writes_it_reads_again(tmp_path):
     dataset.save(table)
     read = check_scan_table(dataset.load(), "internal")
     pd.testing.assert_frame_equal(read, check_scan_table(table, "internal"))
+
+
+def test_nothing_of_it_can_be_previewed(tmp_path):
+    dataset = ScanTableDataset(filepath=str(tmp_path / "scans.csv"))
+    assert not hasattr(dataset, "preview")

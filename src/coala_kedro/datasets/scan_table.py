@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 from kedro.io import DatasetError
@@ -42,6 +42,15 @@ class ScanTableDataset(CSVDataset):
     """
 
     DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": False}  # noqa: RUF012
+
+    @property
+    def preview(self) -> NoReturn:
+        """There is none: kedro-viz would show a hospital's table, whatever else is in it.
+
+        Raises:
+            AttributeError: Always.
+        """
+        raise AttributeError("A scan table has no preview: it may tell who somebody is.")
 
     def load(self) -> pd.DataFrame:
         """Read the table. A column that is left out though it looks like a known one is logged.
