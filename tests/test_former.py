@@ -222,3 +222,23 @@ def test_only_what_0_1_0_described_is_taken_for_such():
     assert not is_former_description({"recipe": "training", "version": 1})
     assert not is_former_description([["another.function", [], [[], {}]], [], {}])
     assert former_changes([["?"]], partial(print)) != []
+
+
+def test_a_changed_default_needs_a_new_version():
+    """What is left at its default is in no fingerprint: it must stay what it was.
+
+    Whoever changes one raises the version of the recipes that take it, and this table.
+    """
+    defaults = {
+        "planning": {
+            "gpu_memory_target_gb": 8.0, "base_features": 32, "max_features": 320,
+            "convolutions_per_stage": 2, "intensity_samples": 100_000_000,
+        },
+        "optimiser": {
+            "name": "sgd", "initial_learning_rate": 0.01, "momentum": 0.99, "weight_decay": 3e-5,
+        },
+        "epochs": 1000, "iterations_per_epoch": 250, "validation_iterations_per_epoch": 50,
+        "foreground_oversampling": 0.33, "mirroring": True, "seed": 0,
+    }  # fmt: skip
+    assert Protocol().model_dump(exclude={"checkpoint_every_epochs"}) == defaults
+    assert Inference().model_dump() == {"tile_step_size": 0.5, "mirroring": True}
