@@ -15,7 +15,7 @@ import pytest
 from coala_kedro import former
 from coala_kedro.datasets import MadeFolder, MadeFolderDataset
 from coala_kedro.former import former_changes, former_fingerprint, is_former_description
-from coala_kedro.nnunet.settings import Compute, Protocol
+from coala_kedro.nnunet.settings import Compute, Inference, Protocol
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet
 from coala_kedro.pipelines.phantom.nodes import Hospital, scan_patients
 from coala_kedro.pipelines.preprocessing.nodes import (
