@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 from hospital import LIVER, READERS, truncate, write
+from slicer_writer import write_seg_nrrd
 
 
 def rewrite(path, change=None, **grid):
@@ -135,6 +136,76 @@ def only_slice_6(voxels):
     return voxels * (np.indices(voxels.shape)[0] == 6)
 
 
+def as_label_files(hospital, suffix=".nii.gz"):
+    """Every mask as MSD, LiTS and nnU-Net have it: 1 is the liver, 2 the tumours in it."""
+    for scan_id in hospital.table["scan_id"]:
+        organs = sitk.GetArrayFromImage(hospital.read(hospital.organs(scan_id)))
+        for reader in READERS:
+            path = hospital.mask(reader, scan_id)
+            lesions = sitk.GetArrayFromImage(hospital.read(path))
+            labels = np.where(lesions == 1, 2, organs == LIVER).astype(np.uint8)
+            made = sitk.GetImageFromArray(labels)
+            made.CopyInformation(hospital.read(path))
+            path.unlink()
+            write(made, path.with_name(scan_id + suffix))
+    hospital.mask_entry |= {"pattern": "{reader}/{scan_id}" + suffix, "values": 2}
+
+
+def as_slicer_files(hospital, names=("Liver", "Tumor"), **options):
+    """Every mask as 3D Slicer has it, with the liver."""
+    for scan_id in hospital.table["scan_id"]:
+        organs = sitk.GetArrayFromImage(hospital.read(hospital.organs(scan_id)))
+        for reader in READERS:
+            path = hospital.mask(reader, scan_id)
+            lesions = hospital.read(path)
+            masks = dict(
+                zip(names, (organs == LIVER, sitk.GetArrayFromImage(lesions)), strict=True)
+            )
+            path.unlink()
+            write_seg_nrrd(masks, lesions, path.with_name(f"{scan_id}.seg.nrrd"), **options)
+    hospital.mask_entry |= {"pattern": "{reader}/{scan_id}.seg.nrrd", "segments": "Tumor"}
+
+
+def after(spoil, *steps):
+    """Spoil a hospital that was made another one first."""
+
+    def spoil_it(hospital):
+        for step in (spoil, *steps):
+            step(hospital)
+
+    return spoil_it
+
+
+def slicer_file(hospital):
+    return hospital.root / "readers" / "reader_2" / "a_pre.seg.nrrd"
+
+
+def renamed_segment(hospital):
+    path = slicer_file(hospital)
+    path.write_bytes(path.read_bytes().replace(b"Name:=Tumor", b"Name:=Segment_2"))
+
+
+def moved_segments(hospital):
+    path = slicer_file(hospital)
+    path.write_bytes(path.read_bytes().replace(b"space origin: (0", b"space origin: (1"))
+
+
+def without_its_tumours(voxels):
+    return voxels.clip(0, 1)
+
+
+def negative(voxels):
+    return voxels.astype(np.int16) - 1
+
+
+def spoiled_label_file(change=None, **grid):
+    return after(as_label_files, spoiled_mask(change, **grid))
+
+
+def cut_segmentation(hospital):
+    truncate(slicer_file(hospital))
+
+
 BROKEN = {
     "no file": (lambda h: h.scan("a_pre").unlink(), "no_file"),
     "gzip cut off": (lambda h: truncate(h.scan("a_pre")), "unreadable"),
@@ -181,3 +252,16 @@ BROKEN = {
     "post before pre": (dates("2020-02-01", "2020-05-01", "2020-03-01"), "post_before_pre"),
 }  # fmt: skip
 """Ways to spoil the scan `a_pre`, and the codes that must be told; nothing else may be."""
+
+BROKEN |= {
+    "label file without tumours": (spoiled_label_file(without_its_tumours), "mask_empty"),
+    "label file of halves": (spoiled_label_file(lambda v: v * np.float32(0.75)), "mask_values"),
+    "label file with negative labels": (spoiled_label_file(negative), "mask_values"),
+    "label file elsewhere": (spoiled_label_file(origin_mm=(0, 0, 40)), "mask_grid"),
+    "liver and tumour, no value told": (spoiled_mask(lambda voxels: voxels + 1), "mask_values"),
+    "only tumour, no value told": (spoiled_mask(lambda voxels: voxels * 2), "mask_values"),
+    "segment of another name": (after(as_slicer_files, renamed_segment), "no_segment"),
+    "segments elsewhere": (after(as_slicer_files, moved_segments), "mask_grid"),
+    "segmentation cut off": (after(as_slicer_files, cut_segmentation), "mask_unreadable"),
+}
+# Which voxels are the lesion.

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from broken import as_label_files, as_slicer_files, rewrite
 from dicom_writer import save, slices_of, write_seg
-from hospital import READERS, SIZE_ZYX, Hospital, abdomen, image, write
+from hospital import LIVER, READERS, SIZE_ZYX, Hospital, abdomen, image, write
+from slicer_writer import write_seg_nrrd
 
 from coala_kedro.datasets import HospitalVolumesDataset
 from coala_kedro.imaging.consensus import majority_vote, staple
@@ -107,6 +109,68 @@ ODD = {
 def test_what_is_odd_but_sound_passes_untouched(hospital, name):
     hospital.put(**ODD[name])
     hospital.assert_untouched()
+
+
+def one_file_of_both_readers(hospital):
+    """1 is the liver, 2 what both readers saw, 3 one reader's liver cyst."""
+    _, organs, crlm = abdomen(1)
+    labels = np.where(crlm == 1, 2, organs == LIVER).astype(np.int16)
+    labels[9, 36, 13] = 3
+    for scan_id in hospital.table["scan_id"]:
+        write(image(labels), hospital.root / "labels" / f"{scan_id}.nii.gz")
+    hospital.mask_entry = {
+        "path": str(hospital.root / "labels"), "values": {"reader_1": 2, "reader_2": 2}
+    }  # fmt: skip
+
+
+def one_cropped_segment(hospital):
+    for scan_id in hospital.table["scan_id"]:
+        for reader in READERS:
+            path = hospital.mask(reader, scan_id)
+            path.unlink()
+            path = path.with_name(f"{scan_id}.seg.nrrd")
+            write_seg_nrrd({"Segment_1": abdomen(1)[2]}, image(abdomen(1)[1]), path, crop=True)
+    hospital.mask_entry["pattern"] = "{reader}/{scan_id}.seg.nrrd"
+
+
+def label_files_by_reader(hospital):
+    as_label_files(hospital)
+    hospital.mask_entry["values"] = {"reader_1": 2, "reader_2": [2, 7]}
+
+
+def label_files_of_float64(hospital):
+    as_label_files(hospital)
+    for path in hospital.root.glob("readers/*/*"):
+        rewrite(path, np.float64)
+
+
+ODD_MASKS = {
+    "label files": as_label_files,
+    "label files by reader": label_files_by_reader,
+    "label files of float64": label_files_of_float64,
+    "label files of NRRD": lambda h: as_label_files(h, ".nrrd"),
+    "label file with a reader's value each": one_file_of_both_readers,
+    "segments of Slicer": as_slicer_files,
+    "overlapping segments": lambda h: as_slicer_files(h, layers=[0, 1]),
+    "overlapping segments, cropped": lambda h: as_slicer_files(h, layers=[0, 1], crop=True),
+    "segments before Slicer 4.11": lambda h: as_slicer_files(h, old=True),
+    "one segment, cropped to it": one_cropped_segment,
+}
+"""How hospitals store which voxels are the lesion: what the study uses is the same mask."""
+
+
+@pytest.mark.parametrize("name", ODD_MASKS)
+def test_the_lesion_is_the_same_however_it_is_stored(hospital, name):
+    ODD_MASKS[name](hospital)
+    accepted, findings = hospital.screen()
+    assert findings.empty, findings.to_string()
+    assert len(accepted) == 3
+    _, masks = hospital.imported(accepted)
+    assert len(masks) == 6
+    for key, mask in masks.items():
+        assert grid_differences(mask, image(abdomen(1)[1])) == [], key
+        assert sitk.GetArrayFromImage(mask).dtype == np.uint8
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), abdomen(1)[2])
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@ import dataclasses
 import logging
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
-from broken import BROKEN, a_whole_cohort_at, rewrite, stray
+import SimpleITK as sitk
+from broken import BROKEN, a_whole_cohort_at, as_label_files, rewrite, stray
 from hospital import READERS, Hospital, abdomen, image, truncate, write
 from pydantic import ValidationError
 
@@ -133,6 +135,24 @@ def test_strict_screening_lets_warnings_pass(hospital):
     assert codes(findings) == [("mask_absent", "warn")]
 
 
+@pytest.mark.parametrize("values", [2, [2], dict.fromkeys(READERS, 2)])
+def test_of_a_label_file_the_value_that_is_told_is_the_lesion(hospital, values):
+    """MSD, LiTS and nnU-Net folders: without a value nothing of them is CRLM."""
+    lesions = sitk.GetArrayFromImage(hospital.read(hospital.mask("reader_1", "a_pre")))
+    as_label_files(hospital)
+    told = hospital.mask_entry.pop("values")
+    with pytest.raises(CohortError, match="tell which are the lesion by `values`"):
+        hospital.screen()
+    hospital.mask_entry["values"] = values
+    accepted, findings = hospital.screen()
+    assert findings.empty
+    _, masks = hospital.imported(accepted)
+    assert told == 2
+    assert len(masks) == 6
+    for mask in masks.values():
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), lesions)
+
+
 def test_a_cohort_of_which_nothing_is_left_stops(hospital):
     for scan_id in hospital.table["scan_id"]:
         truncate(hospital.scan(scan_id))
@@ -143,9 +163,9 @@ def test_a_cohort_of_which_nothing_is_left_stops(hospital):
 def test_severities_and_limits_are_the_study_s_own(hospital):
     rewrite(hospital.mask("reader_1", "a_pre"), lambda voxels: voxels * 0)
     shutil.copy(hospital.mask("reader_2", "b_pre"), hospital.mask("reader_2", "stray"))
-    rewrite(hospital.mask("reader_2", "a_post"), lambda voxels: voxels * 3)
+    a_whole_cohort_at((2.5, 2.5, 5.0))(hospital)
     accepted, findings = hospital.screen(
-        severity={"mask_empty": "warn", "no_row": "ignore"}, limits={"mask_values": (1, 3)}
+        severity={"mask_empty": "warn", "no_row": "ignore"}, limits={"max_spacing_mm": 2.5}
     )
     assert len(accepted) == 3
     assert codes(findings) == [("mask_empty", "warn")]
@@ -196,6 +216,7 @@ def test_checks_cannot_be_changed():
         ({"severity": {"unreadable": "warn"}}, "a scan cannot be used in spite of unreadable"),
         ({"limits": {"min_slices": 0}}, "min_slices"),
         ({"limits": {"max_slices": 500}}, "max_slices"),
+        ({"limits": {"mask_values": [1, 2]}}, "`values` in the catalog entry of raw_reader_masks"),
         ({"empty_reader_mask": "keep"}, "empty_reader_mask"),
     ],
 )

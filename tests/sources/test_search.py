@@ -76,6 +76,34 @@ def test_one_segmentation_gives_a_mask_for_each_reader(hospital):
     assert found["b/s2"].location == f"{path}/s2/SEG_5/1.dcm"
 
 
+def test_values_for_each_reader_make_a_mask_of_each(hospital):
+    path = hospital("s1.nii.gz", "s2.nii.gz")
+    found = find_volumes(path, "{scan_id}.nii.gz", values={"bob": [2, 3], "ann": 2})
+    assert {key: volume.values for key, volume in found.items()} == {
+        "ann/s1": (2,), "ann/s2": (2,), "bob/s1": (2, 3), "bob/s2": (2, 3),
+    }  # fmt: skip
+
+
+def test_readers_whom_the_paths_tell_have_values_of_their_own(hospital):
+    path = hospital("ann/s1.nii.gz", "bob/s1.nii.gz")
+    pattern = "{reader}/{scan_id}.nii.gz"
+    found = find_volumes(path, pattern, values={"bob": 255, "ann": 2, "cleo": 1})
+    assert {key: volume.values for key, volume in found.items()} == {
+        "ann/s1": (2,), "bob/s1": (255,),
+    }  # fmt: skip
+    with pytest.raises(SourceError, match="there are masks of bob"):
+        find_volumes(path, pattern, values={"ann": 2})
+
+
+def test_values_and_segments_of_volumes_are_kept(hospital):
+    path = hospital("s1.nii.gz", "s1.seg.nrrd")
+    assert find_volumes(path, "{scan_id}.nii.gz", values=2)["s1"].values == (2,)
+    segments = find_volumes(path, "{scan_id}.seg.nrrd", segments={"ann": "A", "bob": "B"})
+    assert {key: volume.segments for key, volume in segments.items()} == {
+        "ann/s1": "A", "bob/s1": "B"
+    }  # fmt: skip
+
+
 def test_pseudonyms_are_the_scan_ids_and_nothing_else_is_told(hospital):
     path = hospital("4711/day1/ct.nii", "4711/day2/ct.nii", "4712/day1/ct.nii")
     pattern, pseudonyms = "{patient}/{day}/ct.nii", {"4711_day2": "P001_2", "4712_day1": "P002_1"}
@@ -190,6 +218,15 @@ def test_a_storage_that_cannot_be_listed(faulty, monkeypatch):
         ({"segments": "Tumor"}, "`segments` goes with"),
         ({"format": "dicom_seg", "segments": "Tumor("}, r"'Tumor\(' is no regular expression"),
         ({"format": "dicom_seg", "segments": {"a": "*"}}, r"'\*' is no regular expression"),
+        ({"format": "dicom_series", "segments": "Tumor"}, "`segments` goes with"),
+        ({"format": "dicom_seg", "segments": "Tumor", "values": 2}, "`values` goes with"),
+        ({"format": "dicom_series", "values": 2}, "`values` goes with"),
+        ({"values": 0}, "from 1 up"),
+        ({"values": True}, "from 1 up"),
+        ({"values": 2.5}, "from 1 up"),
+        ({"values": []}, "from 1 up"),
+        ({"values": {}}, "from 1 up"),
+        ({"values": {"ann": [2, "tumor"]}}, "Names go under `segments`"),
         (
             {"format": "dicom_seg", "segments": {"a": "A"}, "pattern": "{reader}/{scan_id}"},
             "`segments` for each of a",

@@ -80,6 +80,7 @@ def test_only_a_local_compressed_nifti_stands_for_itself(tmp_path):
         SourceVolume(str(tmp_path / "scan.nii")),
         SourceVolume(str(tmp_path / "scan.nrrd")),
         SourceVolume(str(tmp_path / "odd.nii.gz"), "dicom_series"),
+        SourceVolume(str(path), values=(2,)),
     ):
         assert other.file is None
 
@@ -96,6 +97,9 @@ def test_the_fingerprint_is_the_content_and_how_it_is_read(write, scan):
         fingerprint(SourceVolume(one, resample=True)),
         fingerprint(SourceVolume(one, "dicom_seg", "Tumor")),
         fingerprint(SourceVolume(one, "dicom_seg", "Tumor.*")),
+        fingerprint(SourceVolume(one, values=(2,))),
+        fingerprint(SourceVolume(one, values=(2, 3))),
     }
-    assert len(different) == 5
+    assert len(different) == 7
+    assert fingerprint(SourceVolume(one, values=(3, 2))) in different
     assert fingerprint(SourceVolume(one, storage_options=SECRET)) in different

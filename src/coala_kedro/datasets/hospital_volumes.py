@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
@@ -62,6 +62,18 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
           format: dicom_seg
           segments: {reader_1: "R1 tumou?r.*", reader_2: "R2 tumou?r.*"}
 
+        external.raw_reader_masks:  # label files of 1 = liver, 2 = tumour, as MSD and LiTS have
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: /hospital/labels
+          pattern: "{reader}/{scan_id}.nii.gz"
+          values: 2  # or several, [2, 3]; or by reader, {ann: 2, bob: [1, 3]}
+
+        external.raw_reader_masks:  # segmentations of 3D Slicer
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: /hospital/slicer
+          pattern: "{reader}/{scan_id}.seg.nrrd"
+          segments: "(?i)tumou?r.*"
+
         bucket.raw_scans:  # an S3 bucket; needs `pip install s3fs`
           type: coala_kedro.datasets.HospitalVolumesDataset
           path: s3://hospital/ct
@@ -79,6 +91,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
         pattern: str = "{scan_id}.nii.gz",
         format: Format = "volume",
         segments: str | Mapping[str, str] | None = None,
+        values: int | Sequence[int] | Mapping[str, int | Sequence[int]] | None = None,
         resample: Literal["nearest"] | None = None,
         pseudonyms: str | None = None,
         credentials: Mapping[str, Any] | None = None,
@@ -91,8 +104,10 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             path: Local folder, or URL of a remote one (`s3://`, `gs://`, `abfs://`, `sftp://`).
             pattern: Path of a volume below it; for `dicom_series`, of the folder with its files.
             format: `volume` (NIfTI, NRRD, MetaImage by suffix), `dicom_series` or `dicom_seg`.
-            segments: Of `dicom_seg`: a regular expression for the whole label of the segments
-                that are the mask, or one for each reader by name.
+            segments: Of `dicom_seg` and Slicer's `.seg.nrrd`: a regular expression for the whole
+                label of the segments that are the mask, or one for each reader by name.
+            values: Of other label files: the values that are the mask, or those of each reader by
+                name. Without it, a file must be a mask of 0 and 1.
             resample: `nearest` puts masks that lie on another grid than their scan on its grid.
             pseudonyms: CSV with the columns `found` (what the placeholders of a path stand for,
                 joined by `_`) and `scan_id`.
@@ -101,18 +116,20 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             metadata: Anything kedro-viz or another plugin reads; ignored here.
 
         Raises:
-            DatasetError: The pattern, the format, `segments`, `resample` or the URL is wrong.
+            DatasetError: The pattern, the format, `segments`, `values`, `resample` or the URL is
+                wrong.
         """
         if resample not in (None, "nearest"):
             raise DatasetError(f"`resample` can be 'nearest' or be left out, not '{resample}'.")
         try:
-            check_layout(path, pattern, format, segments or "")
+            check_layout(path, pattern, format, segments or "", values)
         except SourceError as error:
             raise DatasetError(str(error)) from None
         self._path = path
         self._pattern = pattern
         self._format = format
         self._segments = segments or ""
+        self._values = values
         self._resample = resample
         self._pseudonyms = pseudonyms
         self._storage_options = {**(credentials or {}), **(fs_args or {})}
@@ -146,6 +163,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             self._storage_options,
             resample=self._resample is not None,
             pseudonyms=read_pseudonyms(self._pseudonyms) if self._pseudonyms else None,
+            values=self._values,
         )
 
     def _exists(self) -> bool:
@@ -160,6 +178,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             "pattern": self._pattern,
             "format": self._format,
             "segments": self._segments,
+            "values": self._values,
             "resample": self._resample,
             "pseudonyms": self._pseudonyms,
         }

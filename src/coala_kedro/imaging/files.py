@@ -90,6 +90,16 @@ def read_grid(path: str | Path) -> sitk.ImageFileReader:
     return reader
 
 
+def read_texts(path: str | Path) -> dict[str, str]:
+    """Read the texts of a file's header by their keys; they may say who somebody is.
+
+    Raises:
+        VolumeError: The file is absent or no volume.
+    """
+    header = read_grid(path)
+    return {key: header.GetMetaData(key) for key in header.GetMetaDataKeys()}
+
+
 def read_whole_volume(path: str | Path) -> sitk.Image:
     """Read a volume after making sure that nothing of it is read as zeros; twice the time.
 

@@ -27,6 +27,7 @@ from coala_kedro.sources import (
     check_layout,
     find_volumes,
     read_pseudonyms,
+    several,
 )
 
 _ORGAN = "{organ}"
@@ -194,9 +195,7 @@ class ExistingMasks:
         if self.ids is None:
             return None
         return {
-            value: CLASS_IDS[organ]
-            for organ, given in self.ids.items()
-            for value in _several(given)
+            value: CLASS_IDS[organ] for organ, given in self.ids.items() for value in several(given)
         }
 
     def _place(self, scan_id: str, organ: str = "") -> str:
@@ -224,14 +223,10 @@ class ExistingMasks:
             return
         if self._by_organ:
             raise SourceError("`ids` goes with a label file per scan, not with a mask per organ.")
-        values = [value for given in self.ids.values() for value in _several(given)]
+        values = [value for given in self.ids.values() for value in several(given)]
         wrong = [v for v in values if not isinstance(v, int) or isinstance(v, bool) or v < 1]
         if wrong or len({*values}) < len(values) or not values:
             raise SourceError(
                 "`ids` must name whole numbers from 1 up, each for one organ, not "
                 f"{dict(self.ids)}."
             )
-
-
-def _several(values: int | Sequence[int]) -> Sequence[int]:
-    return values if isinstance(values, list | tuple) else [values]  # type: ignore[list-item]

@@ -5,7 +5,7 @@ an object in a bucket.
 """
 
 from coala_kedro.sources.pseudonyms import read_pseudonyms
-from coala_kedro.sources.search import SourceError, check_layout, find_volumes
+from coala_kedro.sources.search import SourceError, check_layout, find_volumes, several
 from coala_kedro.sources.storage import DownloadError
 from coala_kedro.sources.volume import Format, SourceVolume
 
@@ -17,4 +17,5 @@ __all__ = [
     "check_layout",
     "find_volumes",
     "read_pseudonyms",
+    "several",
 ]

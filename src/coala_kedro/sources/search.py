@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
@@ -26,6 +26,7 @@ _SUFFIXES = (
 """Endings of names that tell a format, not a patient."""
 
 Segments = str | Mapping[str, str]
+Values = int | Sequence[int]
 
 
 class SourceError(ValueError):
@@ -41,6 +42,7 @@ def find_volumes(
     *,
     resample: bool = False,
     pseudonyms: Mapping[str, str] | None = None,
+    values: Values | Mapping[str, Values] | None = None,
 ) -> dict[str, SourceVolume]:
     """Find the volumes below a folder whose paths fit a pattern. Hidden ones are left out.
 
@@ -51,20 +53,22 @@ def find_volumes(
             path or a piece of one, for the same if it comes twice; `*` and `?` for any characters
             of a part, `**` for any parts. For `dicom_series` it fits folders that hold files.
         format: What they are.
-        segments: Of `dicom_seg`: a regular expression for the labels, or one for each reader.
+        segments: Of `dicom_seg` and `.seg.nrrd`: a regular expression for the labels, or one for
+            each reader.
         storage_options: What fsspec needs to open a URL.
         resample: Whether the volumes are masks that may lie on another grid than their scan.
         pseudonyms: Scan ids by what the paths tell; what has none is left out.
+        values: Of label files: the values that are the mask, or those for each reader.
 
     Returns:
         The volumes, sorted, by `<scan_id>`, or by `<reader>/<scan_id>` if the pattern has a
-        `{reader}` or `{organ}`, or there are segments for each reader.
+        `{reader}` or `{organ}`, or there are segments or values for each reader.
 
     Raises:
         SourceError: As `check_layout`; nothing fits, or two volumes fit one scan (and reader).
         DownloadError: A remote folder cannot be listed.
     """
-    check_layout(path, pattern, format, segments)
+    check_layout(path, pattern, format, segments, values)
     options = storage_options or {}
     fits = pattern_expression(pattern)
     found: dict[str, str] = {}
@@ -79,24 +83,55 @@ def find_volumes(
         found[key] = name
     if not found:
         raise SourceError(_absence(path, pattern, format, options, pseudonyms))
-    named = segments.items() if isinstance(segments, Mapping) else [("", segments)]
+    named = next((c for c in (segments, values) if isinstance(c, Mapping)), {"": None})
+    if "{reader}" in pattern:
+        named = {"": None}  # The paths tell the readers, `values` what each of them wrote.
     volumes = {
         f"{reader}/{key}" if reader else key: SourceVolume(
-            _joined(path, name), format, labels, options, resample, _alias(path, key, name)
+            _joined(path, name),
+            format,
+            _chosen(segments, reader or key.rpartition("/")[0]),
+            options,
+            resample,
+            _alias(path, key, name),
+            tuple(several(_chosen(values, reader or key.rpartition("/")[0]) or ())),
         )
-        for reader, labels in named
+        for reader in named
         for key, name in found.items()
     }
     return dict(sorted(volumes.items()))
 
 
-def check_layout(path: str, pattern: str, format: str, segments: Segments) -> None:
+def _chosen(choice: Any, reader: str) -> Any:
+    if not isinstance(choice, Mapping):
+        return choice
+    if reader not in choice:
+        raise SourceError(
+            f"The entry's `values` are told for {', '.join(choice)}, but there are masks of "
+            f"{reader}: tell them for each reader, or narrow the pattern."
+        )
+    return choice[reader]
+
+
+def several(values: Values) -> Sequence[int]:
+    """One value or several, as several."""
+    return values if isinstance(values, list | tuple) else [values]  # type: ignore[list-item]
+
+
+def check_layout(
+    path: str,
+    pattern: str,
+    format: str,
+    segments: Segments,
+    values: Values | Mapping[str, Values] | None = None,
+) -> None:
     """Check what can be checked of `find_volumes`' arguments without looking anywhere.
 
     Raises:
         SourceError: Nothing in the pattern tells the scan, or too much whose it is, there is no
-            such format, `segments` is missing, misplaced or no regular expression, or the URL is
-            of a kind that cannot be opened here or has a password in it.
+            such format, `segments` is missing, misplaced or no regular expression, `values` are
+            misplaced or no labels, or the URL is of a kind that cannot be opened here or has a
+            password in it.
     """
     try:
         check_location(path)
@@ -113,14 +148,37 @@ def check_layout(path: str, pattern: str, format: str, segments: Segments) -> No
         )
     if pattern.startswith("/") or ".." in PurePosixPath(pattern).parts:
         raise SourceError(f"The pattern '{pattern}' must be a path below `path`.")
-    _check_segments(format, segments, whose)
+    nrrd = format == "volume" and pattern.endswith(("nrrd", "*"))
+    _check_segments(format, segments, whose, nrrd)
+    if values is not None:
+        _check_values(format, segments, values)
 
 
-def _check_segments(format: str, segments: Segments, whose: list[str]) -> None:
-    if bool(segments) != (format == "dicom_seg"):
+def _check_values(format: str, segments: Segments, values: Any) -> None:
+    if format != "volume" or segments:
         raise SourceError(
-            "`segments` goes with the format 'dicom_seg', and that with it: a regular expression "
-            "for the labels of the segments that are the mask, such as 'Tumor.*'."
+            "`values` goes with label files, the format 'volume', and without `segments`: the "
+            "segments of a segmentation are chosen by their labels."
+        )
+    groups = values.values() if isinstance(values, Mapping) else [values]
+    if not groups or not all(map(_are_labels, groups)):
+        raise SourceError(
+            "`values` must name the whole numbers from 1 up that are the lesion, such as 2, [2, 3] "
+            f"or {{reader_1: 2}}, not {values!r}. Names go under `segments`."
+        )
+
+
+def _are_labels(values: Any) -> bool:
+    listed = several(values)
+    return bool(listed) and all(type(value) is int and value > 0 for value in listed)
+
+
+def _check_segments(format: str, segments: Segments, whose: list[str], nrrd: bool) -> None:
+    if bool(segments) != (format == "dicom_seg") and not (segments and nrrd):
+        raise SourceError(
+            "`segments` goes with the format 'dicom_seg', and that with it, or with Slicer's "
+            "`.seg.nrrd` files: a regular expression for the labels of the segments that are the "
+            "mask, such as 'Tumor.*'. In other label files `values` tells the mask."
         )
     if isinstance(segments, Mapping) and whose:
         raise SourceError(

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import SimpleITK as sitk
 
-from coala_kedro.imaging.files import VolumeError, read_whole_volume
+from coala_kedro.imaging.files import VolumeError, read_texts, read_whole_volume
+from coala_kedro.imaging.lesion_labels import select_segments, select_values
 from coala_kedro.sources.nameless import under_no_name
 from coala_kedro.sources.storage import content_fingerprint, fetched, local_path
 
@@ -27,12 +28,13 @@ class SourceVolume:
     Attributes:
         location: Local path or URL of the file, of a DICOM series the folder.
         format: What is there.
-        segments: Of a DICOM segmentation: a regular expression; the segments whose whole label
-            it matches are the mask.
+        segments: Of a segmentation (DICOM, or Slicer's `.seg.nrrd`): a regular expression; the
+            segments whose whole label it matches are the mask.
         storage_options: What fsspec needs to open the URL: credentials, so it is never shown.
         resample: Whether a mask may lie on another grid than its scan.
         alias: What messages call it where its path may tell who somebody is; empty where the path
             below the entry's folder is nothing but the scan's id (and the reader's).
+        values: Of a label file: its values that are the mask; none if it is a mask as it is.
     """
 
     location: str
@@ -41,6 +43,7 @@ class SourceVolume:
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     resample: bool = False
     alias: str = ""
+    values: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         """Without what nobody is to see."""
@@ -99,7 +102,8 @@ class SourceVolume:
     def fingerprint(self) -> str:
         """Fingerprint of the content and of how it is read, wherever it lies."""
         content = content_fingerprint(self.location, self.storage_options)
-        options = [self.format, self.segments, "resample" if self.resample else ""]
+        values = f"values {sorted(self.values)}" if self.values else ""
+        options = [self.format, self.segments, "resample" if self.resample else "", values]
         return " ".join([content, *filter(None, options)])
 
     @contextmanager
@@ -120,19 +124,28 @@ class SourceVolume:
         return self.alias or self.location
 
     @property
+    def may_be_cropped(self) -> bool:
+        """Whether such a file leaves empty margins out, so that it is put where it belongs."""
+        return self.format == "dicom_seg" or self.location.lower().endswith(".seg.nrrd")
+
+    @property
     def file(self) -> Path | None:
         """The file, if it is a local `.nii.gz` whose path tells nobody's name; else None."""
         return local_path(self.location) if self.is_local_nifti and not self.alias else None
 
     @property
     def is_local_nifti(self) -> bool:
-        """Whether it is a `.nii.gz` here."""
+        """Whether it is a `.nii.gz` here that is used as it is."""
         here = local_path(self.location) is not None
-        return here and self.format == "volume" and self.location.endswith(".nii.gz")
+        nifti = self.format == "volume" and self.location.endswith(".nii.gz")
+        return here and nifti and not self.values
 
     def _read(self, path: Path) -> sitk.Image:
         if self.format == "volume":
-            return read_whole_volume(path)
+            volume = read_whole_volume(path)
+            if self.segments:
+                return select_segments(volume, read_texts(path), self.segments)
+            return select_values(volume, self.values) if self.values else volume
         if self.format == "dicom_series":
             from coala_kedro.imaging.dicom import read_series
 

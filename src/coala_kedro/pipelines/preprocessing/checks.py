@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from coala_kedro.imaging.inspection import Facts
 
@@ -31,12 +31,21 @@ class Limits(BaseModel):
     max_tilt_degrees: float = Field(0.5, ge=0, description="Of the gantry, or shear.")
     max_air_hu: float = Field(-500.0, description="Somewhere in a CT of the abdomen is air.")
     min_soft_tissue_share: float = Field(0.02, ge=0, le=1, description="-200 to 300 HU.")
-    mask_values: tuple[float, ...] = Field((1.0,), description="Beside 0.")
     min_liver_right_of_left_organs_mm: float = Field(0.0, description="Between the centres.")
     liver_margin_mm: float = Field(10.0, ge=0)
     max_crlm_outside_liver_share: float = Field(0.5, ge=0, le=1)
     min_liver_ml: float = Field(200.0, ge=0)
     min_phase_probability: float = Field(0.5, ge=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_no_mask_values(cls, limits: Any) -> Any:
+        if isinstance(limits, dict) and "mask_values" in limits:
+            raise ValueError(
+                "mask_values is no limit any more, for it took every label for the lesion: tell "
+                "the lesion's by `values` in the catalog entry of raw_reader_masks, and delete it"
+            )
+        return limits
 
 
 class Rule(NamedTuple):
@@ -110,9 +119,8 @@ def _number(facts: Facts, fact: str, absent: float) -> float:
 
 
 def _other_values(facts: Facts, limits: Limits) -> Any:
-    values = str(facts.get("values", ""))
-    allowed = {f"{value:g}" for value in limits.mask_values}
-    return values if values and not set(values.split(", ")) <= allowed else None
+    values = facts.get("mask_values") or facts.get("values") or "1"
+    return values if values != "1" else None
 
 
 def _other_phase(facts: Facts, limits: Limits) -> Any:
@@ -167,8 +175,8 @@ MASK_CHECKS = (
     Check("mask_unreadable", "refuse", _is("unreadable"), "copy or export it anew"),
     Check("no_segment", "refuse", _is("no_segment"), "name the segments as they are labelled, in the entry's `segments`"),
     Check("mask_grid", "refuse", _is("other_grid"), "export it on the scan's grid, or allow `resample: nearest` in its catalog entry"),
-    Check("mask_values", "refuse", Rule(_other_values, "mask_values"), "export a mask of 0 and 1, or name the values in screening.limits.mask_values"),
-    Check("mask_empty", "refuse", _zero("n_voxels"), "outline the scan, or set screening.severity.mask_empty to 'warn' if readers may see no lesion"),
+    Check("mask_values", "refuse", Rule(_other_values), "tell which are the lesion by `values` (of segments by `segments`) in the catalog entry, or export a mask of 0 and 1"),
+    Check("mask_empty", "refuse", _zero("n_voxels"), "outline the scan, mend the entry's `values`, or set screening.severity.mask_empty to 'warn' if readers may see no lesion"),
 )  # fmt: skip
 """Of one reader's mask of an outlined scan."""
 

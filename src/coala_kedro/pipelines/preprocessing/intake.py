@@ -220,10 +220,10 @@ def _import_masks(
 def _on_grid(raw: SourceVolume, grid: Any) -> sitk.Image:
     """The mask on the scan's grid, or as it is where it cannot be put there.
 
-    A DICOM SEG leaves frames out, so it is put back; another mask must be right as it is.
+    What leaves empty margins out is put back; another mask must be right as it is.
     """
     mask = raw.whole()
-    if raw.format != "dicom_seg" and not raw.resample:
+    if not raw.may_be_cropped and not raw.resample:
         return mask
     try:
         return paste_on_grid(mask, grid, resample=raw.resample)
