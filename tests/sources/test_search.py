@@ -91,7 +91,7 @@ def test_readers_whom_the_paths_tell_have_values_of_their_own(hospital):
     assert {key: volume.values for key, volume in found.items()} == {
         "ann/s1": (2,), "bob/s1": (255,),
     }  # fmt: skip
-    with pytest.raises(SourceError, match="there are masks of bob"):
+    with pytest.raises(SourceError, match="tell nothing of bob"):
         find_volumes(path, pattern, values={"ann": 2})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
@@ -12,6 +12,7 @@ from coala_kedro.sources import (
     Format,
     SourceError,
     SourceVolume,
+    Values,
     check_layout,
     find_volumes,
     read_pseudonyms,
@@ -91,7 +92,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
         pattern: str = "{scan_id}.nii.gz",
         format: Format = "volume",
         segments: str | Mapping[str, str] | None = None,
-        values: int | Sequence[int] | Mapping[str, int | Sequence[int]] | None = None,
+        values: Values = None,
         resample: Literal["nearest"] | None = None,
         pseudonyms: str | None = None,
         credentials: Mapping[str, Any] | None = None,

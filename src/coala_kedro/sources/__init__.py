@@ -4,8 +4,9 @@ Nothing outside this room needs to know whether a scan is a NIfTI file, a folder
 an object in a bucket.
 """
 
+from coala_kedro.sources.choice import Values, several
 from coala_kedro.sources.pseudonyms import read_pseudonyms
-from coala_kedro.sources.search import SourceError, check_layout, find_volumes, several
+from coala_kedro.sources.search import SourceError, check_layout, find_volumes
 from coala_kedro.sources.storage import DownloadError
 from coala_kedro.sources.volume import Format, SourceVolume
 
@@ -14,6 +15,7 @@ __all__ = [
     "Format",
     "SourceError",
     "SourceVolume",
+    "Values",
     "check_layout",
     "find_volumes",
     "read_pseudonyms",

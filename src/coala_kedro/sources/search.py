@@ -6,11 +6,12 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from coala_kedro.imaging.files import VolumeError
+from coala_kedro.sources.choice import Segments, Values, choice_complaint, chosen, readers, several
 from coala_kedro.sources.storage import check_location, local_path, open_storage, retried
 from coala_kedro.sources.volume import Format, SourceVolume
 
@@ -24,9 +25,6 @@ _SUFFIXES = (
     ".png", ".txt", ".xlsx", ".xml", ".zip",
 )  # fmt: skip
 """Endings of names that tell a format, not a patient."""
-
-Segments = str | Mapping[str, str]
-Values = int | Sequence[int]
 
 
 class SourceError(ValueError):
@@ -42,7 +40,7 @@ def find_volumes(
     *,
     resample: bool = False,
     pseudonyms: Mapping[str, str] | None = None,
-    values: Values | Mapping[str, Values] | None = None,
+    values: Values = None,
 ) -> dict[str, SourceVolume]:
     """Find the volumes below a folder whose paths fit a pattern. Hidden ones are left out.
 
@@ -70,52 +68,52 @@ def find_volumes(
     """
     check_layout(path, pattern, format, segments, values)
     options = storage_options or {}
+    found = _keys(path, pattern, _listed(path, format, options, _depth(pattern)), pseudonyms)
+    if not found:
+        raise SourceError(_absence(path, pattern, format, options, pseudonyms))
+    volumes = {}
+    for reader, (key, name) in itertools.product(readers(pattern, segments, values), found.items()):
+        whose = reader or key.rpartition("/")[0]
+        volumes[f"{reader}/{key}" if reader else key] = SourceVolume(
+            _joined(path, name),
+            format,
+            chosen(segments, whose),
+            options,
+            resample,
+            _alias(path, key, name),
+            tuple(several(_told(values, whose))),
+        )
+    return dict(sorted(volumes.items()))
+
+
+def _keys(
+    path: str, pattern: str, names: Iterable[str], pseudonyms: Mapping[str, str] | None
+) -> dict[str, str]:
+    """The names that fit the pattern, by what they tell.
+
+    Raises:
+        SourceError: Two tell the same.
+    """
     fits = pattern_expression(pattern)
     found: dict[str, str] = {}
-    for name in sorted(_listed(path, format, options, _depth(pattern))):
+    for name in sorted(names):
         match = fits.fullmatch(name)
-        if not match:
-            continue
-        if (key := _key(match, pseudonyms)) is None:
+        if not match or (key := _key(match, pseudonyms)) is None:
             continue
         if key in found:
             raise SourceError(_ambiguity(path, pattern, key, (found[key], name)))
         found[key] = name
-    if not found:
-        raise SourceError(_absence(path, pattern, format, options, pseudonyms))
-    named = next((c for c in (segments, values) if isinstance(c, Mapping)), {"": None})
-    if "{reader}" in pattern:
-        named = {"": None}  # The paths tell the readers, `values` what each of them wrote.
-    volumes = {
-        f"{reader}/{key}" if reader else key: SourceVolume(
-            _joined(path, name),
-            format,
-            _chosen(segments, reader or key.rpartition("/")[0]),
-            options,
-            resample,
-            _alias(path, key, name),
-            tuple(several(_chosen(values, reader or key.rpartition("/")[0]) or ())),
-        )
-        for reader in named
-        for key, name in found.items()
-    }
-    return dict(sorted(volumes.items()))
+    return found
 
 
-def _chosen(choice: Any, reader: str) -> Any:
-    if not isinstance(choice, Mapping):
-        return choice
-    if reader not in choice:
+def _told(values: Values, reader: str) -> Any:
+    try:
+        return chosen(values, reader)
+    except KeyError:
         raise SourceError(
-            f"The entry's `values` are told for {', '.join(choice)}, but there are masks of "
-            f"{reader}: tell them for each reader, or narrow the pattern."
-        )
-    return choice[reader]
-
-
-def several(values: Values) -> Sequence[int]:
-    """One value or several, as several."""
-    return values if isinstance(values, list | tuple) else [values]  # type: ignore[list-item]
+            f"The entry's `values` tell nothing of {reader}, but there are masks of this reader: "
+            "tell those of each reader, or narrow the pattern."
+        ) from None
 
 
 def check_layout(
@@ -123,7 +121,7 @@ def check_layout(
     pattern: str,
     format: str,
     segments: Segments,
-    values: Values | Mapping[str, Values] | None = None,
+    values: Values = None,
 ) -> None:
     """Check what can be checked of `find_volumes`' arguments without looking anywhere.
 
@@ -148,48 +146,8 @@ def check_layout(
         )
     if pattern.startswith("/") or ".." in PurePosixPath(pattern).parts:
         raise SourceError(f"The pattern '{pattern}' must be a path below `path`.")
-    nrrd = format == "volume" and pattern.endswith(("nrrd", "*"))
-    _check_segments(format, segments, whose, nrrd)
-    if values is not None:
-        _check_values(format, segments, values)
-
-
-def _check_values(format: str, segments: Segments, values: Any) -> None:
-    if format != "volume" or segments:
-        raise SourceError(
-            "`values` goes with label files, the format 'volume', and without `segments`: the "
-            "segments of a segmentation are chosen by their labels."
-        )
-    groups = values.values() if isinstance(values, Mapping) else [values]
-    if not groups or not all(map(_are_labels, groups)):
-        raise SourceError(
-            "`values` must name the whole numbers from 1 up that are the lesion, such as 2, [2, 3] "
-            f"or {{reader_1: 2}}, not {values!r}. Names go under `segments`."
-        )
-
-
-def _are_labels(values: Any) -> bool:
-    listed = several(values)
-    return bool(listed) and all(type(value) is int and value > 0 for value in listed)
-
-
-def _check_segments(format: str, segments: Segments, whose: list[str], nrrd: bool) -> None:
-    if bool(segments) != (format == "dicom_seg") and not (segments and nrrd):
-        raise SourceError(
-            "`segments` goes with the format 'dicom_seg', and that with it, or with Slicer's "
-            "`.seg.nrrd` files: a regular expression for the labels of the segments that are the "
-            "mask, such as 'Tumor.*'. In other label files `values` tells the mask."
-        )
-    if isinstance(segments, Mapping) and whose:
-        raise SourceError(
-            f"With `segments` for each of {', '.join(segments)} the pattern cannot have "
-            f"{{{whose[0]}}} too; or give `segments` as one regular expression."
-        )
-    for labels in segments.values() if isinstance(segments, Mapping) else [segments]:
-        try:
-            re.compile(labels)
-        except re.error as error:
-            raise SourceError(f"'{labels}' is no regular expression: {error}.") from None
+    if complaint := choice_complaint(pattern, format, segments, values, whose):
+        raise SourceError(complaint)
 
 
 def pattern_expression(pattern: str) -> re.Pattern[str]:
