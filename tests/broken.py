@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
+from broken_headers import HEADERS
 from hospital import LIVER, READERS, truncate, write
 from slicer_writer import write_seg_nrrd
 
@@ -236,6 +237,7 @@ BROKEN = {
     "mask turned": (spoiled_mask(direction=(-1, 0, 0, 0, -1, 0, 0, 0, 1)), "mask_grid"),
     "mask of 255": (spoiled_mask(lambda voxels: voxels * 255), "mask_values"),
     "mask of halves": (spoiled_mask(lambda voxels: voxels * np.float32(0.5)), "mask_values"),
+    "mask of NaN": (spoiled_mask(with_voxels(np.nan)), "mask_unreadable"),
     "negative mask": (spoiled_mask(lambda voxels: -voxels.astype(np.int16)), "mask_values"),
     "mask in colour": (as_mask_in_colour, "mask_values"),
     "empty mask": (spoiled_mask(lambda voxels: voxels * 0), "mask_empty"),
@@ -250,6 +252,7 @@ BROKEN = {
     "one scan twice": (same_scan_twice, "same_voxels"),
     "trained on and tested": (roles("manual", "test", "test"), "patient_in_training_and_test"),
     "post before pre": (dates("2020-02-01", "2020-05-01", "2020-03-01"), "post_before_pre"),
+    **HEADERS,
 }  # fmt: skip
 """Ways to spoil the scan `a_pre`, and the codes that must be told; nothing else may be."""
 

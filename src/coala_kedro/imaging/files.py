@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import math
 import os
 import zlib
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk
 
 from coala_kedro.disk import written_whole
+from coala_kedro.imaging.nifti import NiftiFile
+from coala_kedro.imaging.text_headers import text_header_faults
 
 _CHUNK_BYTES = 1 << 20
 _NIFTI = (".nii", ".nii.gz")
 _HEADER_BYTES = 352  # of a NIfTI-1, as SimpleITK writes it
-_NO_HEADER = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
 _CUT = (OSError, EOFError, zlib.error)
 _REASONS = {
     "orthonormal": "its axes are not at right angles",
@@ -44,16 +42,18 @@ class VolumeError(ValueError):
 
 
 def read_volume(path: str | Path) -> sitk.Image:
-    """Read a volume (xyz, LPS, mm), without the texts of its header.
+    """Read a volume (xyz, LPS, mm), without its header's texts; NIfTI-2 and odd names too.
 
     Raises:
         VolumeError: The file is absent, cut off or no volume. In a NIfTI, SimpleITK would read
-            what is cut off as zeros, and reads NaN so; see `read_whole_volume`.
+            what is cut off as zeros, and reads NaN so, and headers that contradict themselves; see
+            `read_whole_volume`.
     """
     check_length(Path(path))
+    nifti = NiftiFile.at(Path(path))
     try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
+        image = nifti.read() if nifti and nifti.is_odd else sitk.ReadImage(str(path))
+    except (RuntimeError, ValueError, *_CUT) as error:
         code = "sheared" if "orthonormal" in str(error) else "unreadable"
         raise VolumeError(f"{path} cannot be read: {_reason(error)}", code) from None
     return without_texts(image)
@@ -70,7 +70,7 @@ def without_texts(image: sitk.Image) -> sitk.Image:
     return plain
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     known = (words for part, words in _REASONS.items() if part in str(error))
     return next(known, "it is damaged, or of no format that SimpleITK knows")
 
@@ -104,13 +104,33 @@ def read_whole_volume(path: str | Path) -> sitk.Image:
     """Read a volume after making sure that nothing of it is read as zeros; twice the time.
 
     Raises:
-        VolumeError: The file is absent, truncated, damaged or no volume, or a NIfTI with voxels
-            that are NaN or infinite.
+        VolumeError: The file is absent, truncated, damaged or no volume; its header contradicts
+            itself or does not tell left from right; or a NIfTI holds NaN or infinite voxels.
     """
     path = Path(path)
-    check_content(path)
-    _check_finite(path)
+    n_bytes, nifti = check_content(path), NiftiFile.at(path)
+    for fault in nifti.faults(n_bytes) if nifti else text_header_faults(path):
+        raise VolumeError(f"{path}: {fault.told}", fault.code)
+    if nifti and (wrong := nifti.n_nonfinite_voxels()):
+        message = f"{path} holds {wrong} voxels that are NaN or infinite"
+        raise VolumeError(message, "nonfinite_voxels")
     return read_volume(path)
+
+
+def is_read_alike(path: Path) -> bool:
+    """Whether every program reads a `.nii.gz` as `read_volume` does, by its header alone.
+
+    Not so in other units than mm, in NIfTI-2, where only the name says gzip, and where a form of an
+    atlas stands beside the scanner's. True of what is no NIfTI, which nobody reads.
+    """
+    nifti = NiftiFile.at(path)
+    return nifti is None or nifti.is_plain
+
+
+def volume_header_facts(path: Path) -> dict[str, bool | int | float | str]:
+    """What a volume's header tells beside its grid: `template_space`, the code of an atlas."""
+    nifti = NiftiFile.at(path)
+    return {"template_space": nifti.template_code} if nifti and nifti.template_code else {}
 
 
 def check_length(path: Path) -> None:
@@ -122,12 +142,14 @@ def check_length(path: Path) -> None:
     Raises:
         VolumeError: It is.
     """
-    if not path.name.endswith(_NIFTI) or not path.is_file():
+    if not path.name.lower().endswith(_NIFTI) or not path.is_file():
         return
-    needed = _needed_bytes(path)
+    nifti = NiftiFile.at(path)
+    needed = nifti.needed_bytes if nifti else None
     if needed is None:
         read_grid(path)  # SimpleITK tells whether it is a volume
-    if path.suffix != ".gz" or needed is None or _told_length(path) != needed % (1 << 32):
+    is_gzip = nifti is not None and nifti.is_gzip
+    if not is_gzip or needed is None or _told_length(path) != needed % (1 << 32):
         check_content(path)
 
 
@@ -140,25 +162,31 @@ def is_whole(path: Path) -> bool:
     return path.is_file()
 
 
-def check_content(path: Path, needed_bytes: int = 0) -> None:
+def check_content(path: Path, needed_bytes: int = 0) -> int:
     """Make sure that a file holds what its header promises; a gzip file is read to its checksum.
 
     Args:
         path: The file.
         needed_bytes: What a NIfTI holds at least, uncompressed, whatever its header says.
 
+    Returns:
+        What it holds, in bytes, uncompressed.
+
     Raises:
         VolumeError: The file is absent, truncated or damaged.
     """
+    nifti = NiftiFile.at(path)
     try:
-        n_bytes = _decompressed_bytes(path) if path.suffix == ".gz" else path.stat().st_size
+        if nifti:
+            n_bytes = _held_bytes(nifti.path, nifti.is_gzip)
+        else:
+            n_bytes = _held_bytes(path, path.suffix == ".gz")
     except _CUT as error:
         raise VolumeError(f"{path} is truncated or damaged ({error})") from None
-    if not path.name.endswith(_NIFTI):
-        return
-    needed = max(_needed_bytes(path) or 0, needed_bytes)
-    if n_bytes < needed:
+    needed = max((nifti.needed_bytes if nifti else None) or 0, needed_bytes)
+    if path.name.lower().endswith(_NIFTI) and n_bytes < needed:
         raise VolumeError(f"{path} is truncated or damaged ({n_bytes} of {needed} bytes)")
+    return n_bytes
 
 
 def write_volume(image: sitk.Image, path: Path) -> None:
@@ -199,33 +227,9 @@ def _told_length(path: Path) -> int:
         return int.from_bytes(file.read(), "little")
 
 
-def _decompressed_bytes(path: Path) -> int:
-    """Read a gzip file to its end, where its checksum is, and count what it holds."""
+def _held_bytes(path: Path, is_gzip: bool) -> int:
+    """Read a gzip file to its end, where its checksum is, and count what a file holds."""
+    if not is_gzip:
+        return path.stat().st_size
     with gzip.open(path) as file:
         return sum(map(len, iter(lambda: file.read(_CHUNK_BYTES), b"")))
-
-
-def _needed_bytes(path: Path) -> int | None:
-    """What a NIfTI's header says its file holds; None where it is no header."""
-    try:
-        image: Any = nibabel.load(path)
-    except _NO_HEADER:
-        return None
-    except _CUT as error:
-        raise VolumeError(f"{path} is truncated or damaged ({error})") from None
-    stored = image.dataobj
-    return stored.offset + math.prod(stored.shape) * stored.dtype.itemsize
-
-
-def _check_finite(path: Path) -> None:
-    """Refuse NaN, which SimpleITK reads as zeros without a word (ITK pull request 6683)."""
-    if not path.name.endswith(_NIFTI):
-        return
-    try:
-        image: Any = nibabel.load(path)
-    except _NO_HEADER:
-        return
-    stored = image.dataobj
-    if stored.dtype.kind == "f" and (wrong := int((~np.isfinite(stored.get_unscaled())).sum())):
-        message = f"{path} holds {wrong} voxels that are NaN or infinite"
-        raise VolumeError(message, "nonfinite_voxels")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_DETACHED_HEADERS = (".mhd", ".nhdr")
+_DETACHED = (".mhd", ".nhdr", ".hdr", ".img")
 
 
 @contextmanager
@@ -18,12 +18,12 @@ def under_no_name(path: Path) -> Iterator[Path]:
     on standard error), and files and folders are at times named after patients.
 
     Args:
-        path: The file; a detached header is left as it is, for it names its data file.
+        path: The file; one of a header and its data is left as it is, for one names the other.
 
     Yields:
         A link to it, with its suffix, in a temporary folder.
     """
-    if path.suffix.lower() in _DETACHED_HEADERS:
+    if path.suffix.lower() in _DETACHED:
         yield path
         return
     compressed = path.suffix.lower() == ".gz"

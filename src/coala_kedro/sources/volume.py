@@ -11,7 +11,13 @@ from typing import Any, Literal
 
 import SimpleITK as sitk
 
-from coala_kedro.imaging.files import VolumeError, read_texts, read_whole_volume
+from coala_kedro.imaging.files import (
+    VolumeError,
+    is_read_alike,
+    read_texts,
+    read_whole_volume,
+    volume_header_facts,
+)
 from coala_kedro.imaging.lesion_labels import select_segments, select_values
 from coala_kedro.sources.nameless import under_no_name
 from coala_kedro.sources.storage import content_fingerprint, fetched, local_path
@@ -64,16 +70,18 @@ class SourceVolume:
             return self._read(path)
 
     def header_facts(self) -> dict[str, bool | int | float | str]:
-        """What the headers of a DICOM series tell; see `imaging.dicom.inspect_series`.
+        """What the headers tell; see `imaging.dicom.inspect_series`, `files.volume_header_facts`.
 
         Returns:
-            Facts by name; none for other formats.
+            Facts by name; none for a segmentation.
         """
-        if self.format != "dicom_series":
+        if self.format == "dicom_seg":
             return {}
-        from coala_kedro.imaging.dicom import inspect_series  # pydicom is slow
-
         with self._fetched() as path:
+            if self.format == "volume":
+                return volume_header_facts(path)
+            from coala_kedro.imaging.dicom import inspect_series  # pydicom is slow
+
             return inspect_series(path)
 
     @contextmanager
@@ -130,8 +138,12 @@ class SourceVolume:
 
     @property
     def file(self) -> Path | None:
-        """The file, if it is a local `.nii.gz` whose path tells nobody's name; else None."""
-        return local_path(self.location) if self.is_local_nifti and not self.alias else None
+        """The file, if it is a local `.nii.gz` that may stand for itself; else None.
+
+        Every program reads it as we do, and its path tells nobody's name.
+        """
+        path = local_path(self.location) if self.is_local_nifti and not self.alias else None
+        return path if path and is_read_alike(path) else None
 
     @property
     def is_local_nifti(self) -> bool:

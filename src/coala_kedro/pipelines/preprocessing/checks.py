@@ -13,6 +13,9 @@ from coala_kedro.imaging.inspection import Facts
 
 Severity = Literal["refuse", "warn", "ignore"]
 
+_DECIMALS = 6
+"""Files hold spacings in single precision: 2 mm in metres is 2.0000001 mm."""
+
 
 class Limits(BaseModel):
     """Where plausible ends. Measured values on a limit pass."""
@@ -115,7 +118,7 @@ def _below(fact: str, limit: str) -> Rule:
 
 
 def _number(facts: Facts, fact: str, absent: float) -> float:
-    return float(facts.get(fact, absent))
+    return round(float(facts.get(fact, absent)), _DECIMALS)
 
 
 def _other_values(facts: Facts, limits: Limits) -> Any:
@@ -133,13 +136,26 @@ def _other_phase(facts: Facts, limits: Limits) -> Any:
 EXPORT = "export the series again from the PACS"
 SPACING = "is the spacing in mm? export it again"
 HU = "are these HU? export it with rescale slope and intercept applied, once"
+ONE_GRID = "export it again from its source: only that tells which of them is right"
 ONE_SERIES = "keep one axial CT series in the folder, or narrow the entry's pattern"
+
+HEADER_CHECKS = (
+    Check("no_orientation", "refuse", _is("no_orientation"), "export it with its orientation: left and right cannot be told apart"),
+    Check("no_spacing", "refuse", _is("no_spacing"), "export it with its spacing"),
+    Check("spacing_contradiction", "refuse", _is("spacing_contradiction"), ONE_GRID),
+    Check("form_contradiction", "refuse", _is("form_contradiction"), ONE_GRID),
+    Check("rescale_contradiction", "refuse", _is("rescale_contradiction"), HU),
+    Check("senseless_header", "refuse", _is("senseless_header"), ONE_GRID),
+)  # fmt: skip
+"""Of a file that contradicts itself; `imaging.nifti` and `imaging.text_headers` say how."""
 
 SCAN_CHECKS = (
     Check("no_file", "refuse", _is("no_file"), "add the scan's file, mend the entry's pattern, or drop the row"),
     Check("no_row", "warn", _is("no_row"), "add a row to scans.csv, or move the files away"),
     Check("unreadable", "refuse", _is("unreadable"), "copy or export it anew"),
     Check("sheared", "refuse", _is("sheared"), "resample it to a grid of right angles"),
+    *HEADER_CHECKS,
+    Check("template_space", "warn", _is("template_space"), "is this the patient's own size, not an atlas's?"),
     Check("not_ct", "refuse", _is_not("modality", "CT"), ONE_SERIES),
     Check("secondary_capture", "refuse", _is("is_secondary_capture"), ONE_SERIES),
     Check("localizer", "refuse", _is("is_localizer"), ONE_SERIES),
@@ -173,6 +189,7 @@ SCAN_CHECKS = (
 MASK_CHECKS = (
     Check("mask_absent", "warn", _is("absent"), "add the mask if the reader outlined this scan"),
     Check("mask_unreadable", "refuse", _is("unreadable"), "copy or export it anew"),
+    Check("mask_header", "refuse", _is("mask_header"), "export it again from the program that it was drawn in"),
     Check("no_segment", "refuse", _is("no_segment"), "name the segments as they are labelled, in the entry's `segments`"),
     Check("mask_grid", "refuse", _is("other_grid"), "export it on the scan's grid, or allow `resample: nearest` in its catalog entry"),
     Check("mask_values", "refuse", Rule(_other_values), "tell which are the lesion by `values` (of segments by `segments`) in the catalog entry, or export a mask of 0 and 1"),
@@ -206,9 +223,14 @@ COHORT_CHECKS = (
 ALWAYS_REFUSED = frozenset(
     ("no_file", "unreadable", "sheared", "not_grey", "not_3d", "several_values_a_voxel", "no_reader",
      "mask_unreadable", "no_segment", "mask_grid", "organ_mask_absent", "organ_mask_unreadable", "organ_mask_grid",
-     "organ_mask_values", "nonfinite_voxels", "patient_in_training_and_test"),
+     "organ_mask_values", "nonfinite_voxels", "patient_in_training_and_test", "mask_header",
+     *(check.code for check in HEADER_CHECKS)),
 )  # fmt: skip
 """Nothing can be computed on these, or nothing that may be believed."""
+
+MASK_CODES = {check.code: "mask_header" for check in HEADER_CHECKS} | {
+    "sheared": "unreadable", "nonfinite_voxels": "unreadable"}  # fmt: skip
+"""What a mask fails that cannot be read for a reason that scans have too."""
 
 CHECKS = (*SCAN_CHECKS, *MASK_CHECKS, *ORGAN_CHECKS, *ANATOMY_CHECKS, *COHORT_CHECKS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ from coala_kedro.imaging.geometry import paste_on_grid
 from coala_kedro.imaging.inspection import SOFT_TISSUE_HU, Facts, inspect_mask, inspect_scan
 from coala_kedro.imaging.plain_nifti import is_plain_nifti, looks_plain
 from coala_kedro.organs import OrganMaskError, OrganSegmenter
-from coala_kedro.pipelines.preprocessing.checks import Screening
+from coala_kedro.pipelines.preprocessing.checks import MASK_CODES, Screening
 from coala_kedro.pipelines.preprocessing.screening import Inspected, accept, judge_files
 from coala_kedro.sources import SourceVolume
 
@@ -96,7 +97,7 @@ def _inspect(
             try:
                 facts[reader] = inspect_mask(_on_grid(source, scan), scan)
             except VolumeError as error:
-                facts[reader] = _refusal(error, source)
+                facts[reader] = _refusal(error, source, MASK_CODES)
     organ_mask: Facts = {}
     try:
         check_organ_mask(scan)
@@ -105,9 +106,11 @@ def _inspect(
     return {"scan": scan_facts, "masks": facts, "organ_mask": organ_mask}
 
 
-def _refusal(error: VolumeError, source: SourceVolume) -> Facts:
+def _refusal(
+    error: VolumeError, source: SourceVolume, codes: Mapping[str, str] = MappingProxyType({})
+) -> Facts:
     """The error as a fact; without the place, for folders are at times named after patients."""
-    return {error.code: str(error).replace(source.title, "the file")}
+    return {codes.get(error.code, error.code): str(error).replace(source.title, "the file")}
 
 
 def accept_scans(

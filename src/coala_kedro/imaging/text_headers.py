@@ -1,0 +1,103 @@
+"""NRRD and MetaImage: what their headers say of the grid, and what they leave out.
+
+Both are read by SimpleITK, which takes 1 mm for a spacing that is not told and left-posterior-
+superior for directions that are not, and ignores units. Formats:
+https://teem.sourceforge.net/nrrd/format.html, https://itk.org/Wiki/ITK/MetaIO/Documentation
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from coala_kedro.imaging.nifti import SPACING_TOLERANCE, Fault
+
+_MAX_HEADER_BYTES = 1 << 20
+_IN_PLANE = 2
+_PATIENT_SPACE = re.compile(
+    "(left|right)-(anterior|posterior)-(superior|inferior)(-time)?|[LR][AP][SI]T?", re.IGNORECASE
+)
+_DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
+"""MetaImage's names for one thing."""
+
+Header = Mapping[str, str]
+
+
+def text_header_faults(path: Path) -> Iterator[Fault]:
+    """Tell what keeps a NRRD or a MetaImage from being believed; nothing of other files.
+
+    Yields:
+        `no_orientation`, `no_spacing`, `spacing_contradiction`, `rescale_contradiction`,
+        `senseless_header`.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".nrrd", ".nhdr"):
+        yield from _nrrd_faults(_read_header(path, ":", end=""))
+    elif suffix in (".mha", ".mhd"):
+        yield from _metaimage_faults(_read_header(path, "=", end="ElementDataFile"))
+
+
+def _read_header(path: Path, between: str, end: str) -> Header:
+    """Fields of a header; of a file that cannot be read none, which SimpleITK tells."""
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_MAX_HEADER_BYTES).split(b"\n")
+    except OSError:
+        return {}
+    header: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.decode("latin-1").strip().partition(between)
+        if key.strip() == end:
+            break
+        header[key.strip()] = value.strip()
+    return header
+
+
+def _nrrd_faults(header: Header) -> Iterator[Fault]:
+    if "sizes" not in header:
+        return
+    if "space directions" not in header:
+        told = "it has no `space directions`"
+        yield Fault("no_orientation" if "spacings" in header else "no_spacing", told)
+    space = header.get("space", "")
+    if not _PATIENT_SPACE.fullmatch(space):
+        told = f"its `space` is {space or 'not told'}, which does not tell left from right"
+        yield Fault("no_orientation", told)
+    units = set(re.findall(r'"([^"]*)"', header.get("space units", "")))
+    if units - {"mm", "", "millimeter", "millimeters"}:
+        yield Fault("spacing_contradiction", f"its `space units` are {', '.join(sorted(units))}")
+
+
+def _metaimage_faults(header: Header) -> Iterator[Fault]:
+    if "NDims" not in header:
+        return
+    spacing, size = (_numbers(header.get(key, "")) for key in ("ElementSpacing", "ElementSize"))
+    if not len(spacing) and not len(size):
+        yield Fault("no_spacing", "it has neither ElementSpacing nor ElementSize")
+    if (spacing <= 0).any():
+        yield Fault("senseless_header", f"its ElementSpacing is {header['ElementSpacing']}")
+    # Slices may overlap, voxels within them may not.
+    both = spacing[:_IN_PLANE], size[:_IN_PLANE]
+    if len(spacing) and len(size) and not np.allclose(*both, rtol=SPACING_TOLERANCE, atol=0):
+        told = f"ElementSpacing is {header['ElementSpacing']}, ElementSize {header['ElementSize']}"
+        yield Fault("spacing_contradiction", told)
+    if not any(key in header for key in _DIRECTIONS):
+        told = "it has no TransformMatrix, which tells left from right"
+        yield Fault("no_orientation", told)
+    if header.get("DistanceUnits", "mm") not in ("mm", "?"):
+        yield Fault("spacing_contradiction", f"its DistanceUnits are {header['DistanceUnits']}")
+    for part, none in (("Slope", 1), ("Offset", 0)):
+        name = f"ElementToIntensityFunction{part}"
+        if (_numbers(header.get(name, "")) != none).any():
+            told = f"its {name} is {header[name]}, which readers ignore"
+            yield Fault("rescale_contradiction", told)
+
+
+def _numbers(text: str) -> np.ndarray:
+    try:
+        return np.array([float(part) for part in text.split()])
+    except ValueError:
+        return np.array([])
