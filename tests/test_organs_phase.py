@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import SimpleITK as sitk
+import torch
 
 from coala_kedro.organs import OrganSegmenterError, phase
 from coala_kedro.organs import process as process_module
@@ -29,10 +30,13 @@ def scan():
 def tool(monkeypatch):
     """A function that says whether xgboost is there."""
     phase._tell_absence.cache_clear()
+    find = importlib.util.find_spec
 
     def set_installed(installed):
         spec = importlib.util.find_spec("json") if installed else None
-        monkeypatch.setattr(importlib.util, "find_spec", {"xgboost": spec}.__getitem__)
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *_: spec if name == "xgboost" else find(name)
+        )
 
     set_installed(True)
     return set_installed
@@ -44,7 +48,7 @@ def weights(tmp_path):
     for name in MODEL_FILES:
         path = folder / MODEL_FOLDERS[CROP_3MM_MODEL] / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        torch.save({}, path) if path.suffix == ".pth" else path.touch()
     return str(folder)
 
 

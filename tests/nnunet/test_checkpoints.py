@@ -1,11 +1,13 @@
 import io
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
 
 from coala_kedro.nnunet.checkpoints import CheckpointError, load_newest, write_checkpoint
+from coala_kedro.weights import UnsafeCheckpointError
 
 FINAL, LATEST, PREVIOUS = (f"checkpoint_{name}.pth" for name in ("final", "latest", "previous"))
 
@@ -57,6 +59,15 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, capsys, how):
     assert f"{LATEST} cannot be read" in capsys.readouterr().out
     damage(tmp_path / PREVIOUS, how)
     with pytest.raises(CheckpointError, match=f"{LATEST}.*{PREVIOUS}.*Delete them"):
+        newest(tmp_path)
+
+
+def test_a_checkpoint_with_code_stops_a_training_that_would_go_on_from_it(tmp_path):
+    """Whoever may write where checkpoints lie could run what they like on the GPU server."""
+    write_checkpoint(tmp_path / LATEST, content(1))
+    write_checkpoint(tmp_path / LATEST, content(2))
+    torch.save({"optimizer_state": Path.exists}, tmp_path / LATEST)
+    with pytest.raises(UnsafeCheckpointError, match=rf"{LATEST} is refused.*Path.exists|getattr"):
         newest(tmp_path)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coala_kedro.disk import disk_full, force_to_disk
+from coala_kedro.weights import UnsafeCheckpointError, check_weights
 
 FINAL, LATEST, PREVIOUS = (
     "checkpoint_final.pth",
@@ -59,12 +60,16 @@ def load_newest(folder: Path, load: Callable[[str], None]) -> str:
 
     Raises:
         CheckpointError: There are some, and none can be read.
+        UnsafeCheckpointError: One would run code.
     """
     faults = {}
     for name in (FINAL, LATEST, PREVIOUS):
         if (folder / name).is_file():
             try:
+                check_weights(folder / name)
                 load(str(folder / name))
+            except UnsafeCheckpointError:
+                raise
             except Exception as error:  # pickle and torch raise whatever a broken file leads to
                 faults[name] = str(error).strip().split("\n")[0]
                 print(f"{name} cannot be read ({faults[name]}); looking for an earlier one.")  # noqa: T201

@@ -15,9 +15,11 @@ import SimpleITK as sitk
 from coala_kedro.anatomy import CRLM, STRUCTURE_IDS
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.geometry import image_like
+from coala_kedro.nnunet.checkpoints import FINAL
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.process import choose_device, in_own_process
 from coala_kedro.nnunet.settings import Compute, Inference
+from coala_kedro.weights import check_weights
 
 if TYPE_CHECKING:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -81,6 +83,8 @@ def _predictor(
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+    for fold in model.folds:
+        check_weights(folder / f"fold_{fold}" / FINAL)  # nnU-Net would run what code they hold
     predictor = nnUNetPredictor(
         tile_step_size=inference.tile_step_size,
         use_mirroring=inference.mirroring,

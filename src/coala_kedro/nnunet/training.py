@@ -40,6 +40,7 @@ from coala_kedro.nnunet.workspace import (
     preprocessed_dataset,
 )
 from coala_kedro.progress import progress
+from coala_kedro.weights import UnsafeCheckpointError
 from coala_kedro.work import WorkStoppedError, alone_in
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ _OURS = (
     guards.GuardError,
     guards.LossNotFiniteError,
     NnunetProcessError,
+    UnsafeCheckpointError,
     WorkStoppedError,
 )
 """What says what to do, once it says of which training."""
@@ -288,6 +290,8 @@ def _device_name(compute: Compute) -> str:
 
 def _shareable_description(prepared: Path) -> dict:
     """`dataset.json` without the scans' paths: it is kept in checkpoints and model folders."""
-    description = json.loads((preprocessed_dataset(prepared) / "dataset.json").read_text())
+    description = json.loads(
+        (preprocessed_dataset(prepared) / "dataset.json").read_text(encoding="utf-8")
+    )
     del description["dataset"]
     return description

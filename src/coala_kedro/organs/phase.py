@@ -15,7 +15,13 @@ import SimpleITK as sitk
 
 from coala_kedro.organs.process import process_for
 from coala_kedro.organs.segmenter import OrganSegmenterError, Phase, PhaseName
-from coala_kedro.organs.totalsegmentator import TotalSegmentator
+from coala_kedro.organs.totalsegmentator import (
+    CROP_3MM_MODEL,
+    MODEL_FOLDERS,
+    TotalSegmentator,
+    check_models,
+)
+from coala_kedro.organs.worker import HEAD_MODELS
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +51,7 @@ def contrast_phase(
     if not phase_tool_available():
         return None
     weights = TotalSegmentator(device=device, weights_path=weights_path, fast=True).find_weights()
+    check_models(weights, MODEL_FOLDERS[CROP_3MM_MODEL], *HEAD_MODELS.values())
     settings = {"weights": str(weights.absolute()), "device": device}
     try:
         result = process_for(device).contrast_phase(scan_id, scan, settings)

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from coala_kedro.anatomy import ORGANS
 from coala_kedro.organs.process import process_for
 from coala_kedro.organs.segmenter import OrganSegmenterError, Phase, labels_on_grid, organ_mask
+from coala_kedro.weights import CheckpointFormatError, UnsafeCheckpointError, check_weights
 
 ORGANS_MODEL, CROP_3MM_MODEL, CROP_6MM_MODEL = 291, 297, 298
 MODEL_FOLDERS = {
@@ -111,6 +112,7 @@ class TotalSegmentator:
                 f"{scan.GetNumberOfComponentsPerPixel()} components a voxel; TotalSegmentator "
                 "takes one volume of HU. Give it one phase of the series."
             )
+        check_models(weights, *(MODEL_FOLDERS[model] for model in self._models))
         settings = {
             "weights": str(weights.absolute()),
             "device": self.device,
@@ -163,6 +165,22 @@ class TotalSegmentator:
             return Path(os.environ["TOTALSEG_HOME_DIR"], "nnunet/results"), "TOTALSEG_HOME_DIR"
         home = Path.home() if str(Path.home()) != "/" else Path("/tmp")
         return home / ".totalsegmentator/nnunet/results", "TOTALSEG_WEIGHTS_PATH is not set"
+
+
+def check_models(weights: Path, *models: str) -> None:
+    """Make sure that models are weights and nothing else.
+
+    Raises:
+        OrganSegmenterError: One would run code when TotalSegmentator loads it, or is damaged.
+    """
+    try:
+        for model in models:
+            for checkpoint in sorted((weights / model).rglob("fold_*/*.pth")):
+                check_weights(checkpoint)
+    except (UnsafeCheckpointError, CheckpointFormatError) as error:
+        raise OrganSegmenterError(
+            f"TotalSegmentator's model cannot be used: {error} `totalseg_download_weights` does."
+        ) from None
 
 
 def _fault(model: Path) -> str:
