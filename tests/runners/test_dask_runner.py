@@ -2,14 +2,8 @@
 
 import itertools
 import logging
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
-import psutil
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
@@ -124,46 +118,6 @@ def test_trainings_have_a_gpu_each_though_scans_are_under_way(catalog, tmp_path,
 def test_nothing_listens_beyond_the_loopback(catalog):
     DaskRunner(workers=1).run(Pipeline([fold(0, listening)]), catalog)
     assert catalog.load("fold_0") == ["127.0.0.1"]
-
-
-INTERRUPTED = """
-import sys
-from kedro.io import DataCatalog, MemoryDataset
-from kedro.pipeline import Node, Pipeline
-from kedro_datasets.json import JSONDataset
-from coala_kedro.runners import DaskRunner
-from tiny_nodes import train_for_long
-
-if __name__ == "__main__":
-    result = JSONDataset(filepath=sys.argv[1])
-    catalog = DataCatalog({"fold_0": result, "params:begun": MemoryDataset(sys.argv[2])})
-    node = Node(train_for_long, "params:begun", "fold_0", name="train", tags="gpu")
-    DaskRunner(workers=2).run(Pipeline([node]), catalog)
-"""
-
-
-@pytest.mark.slow
-def test_ctrl_c_leaves_no_process(tmp_path):
-    (tmp_path / "run.py").write_text(INTERRUPTED)
-    run = subprocess.Popen(
-        [sys.executable, tmp_path / "run.py", tmp_path / "result.json", tmp_path / "begun"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "begun").exists():
-        assert run.poll() is None, run.stderr.read()
-        assert time.monotonic() < deadline, "no training begins"
-        time.sleep(0.1)
-    processes = psutil.Process(run.pid).children(recursive=True)
-    os.killpg(run.pid, signal.SIGINT)  # what a terminal does
-    assert run.wait(30) != 0
-    assert "KeyboardInterrupt" in run.stderr.read()
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.slow

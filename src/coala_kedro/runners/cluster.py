@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import dask
@@ -139,15 +140,36 @@ def _nothing() -> None:
     """Local workers are replaced by their nannies, others by those who started them."""
 
 
-def _started(settings: Cluster) -> SpecCluster:
-    """Workers that do not hear Ctrl-C: this process does, and ends them."""
+@contextmanager
+def _started(settings: Cluster) -> Iterator[SpecCluster]:
+    with _deaf_to_ctrl_c() as heard:
+        cluster = _slurm(settings) if settings.kind == "slurm" else _local(settings)
+    with cluster:
+        if heard:
+            signal.raise_signal(signal.SIGINT)
+        yield cluster
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[list[int]]:
+    """Start workers that never hear Ctrl-C: this process does, and ends them.
+
+    Yields:
+        The signals that come meanwhile, for afterwards.
+    """
+    heard: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        return _slurm(settings) if settings.kind == "slurm" else _local(settings)
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        yield heard
+        return
+    resource_tracker.ensure_running()  # it would unblock the signal when it starts
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    # Threads that begin now keep it blocked, and so do the processes that they start.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return _slurm(settings) if settings.kind == "slurm" else _local(settings)
+        yield heard
     finally:
-        signal.signal(signal.SIGINT, heard)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
 
 
 def _local(settings: Cluster) -> SpecCluster:
@@ -242,7 +264,10 @@ def _slurm(settings: Cluster) -> SpecCluster:
 def _replace_lost_jobs(cluster: SpecCluster) -> None:
     """Submit a job for each that has ended: cancelled, evicted, cut off by its walltime."""
     listed = subprocess.run(
-        ["squeue", "--me", "--noheader", "--format=%i"], capture_output=True, text=True, check=False
+        ["squeue", "--me", "--noheader", "--format=%i"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     if listed.returncode:  # SLURM's controller rests; it will answer later
         return
