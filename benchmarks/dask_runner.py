@@ -23,7 +23,7 @@ def run(data: Path, epochs: int, *runner: str) -> float:
     command = [sys.executable, "-m", "kedro", "run", "--env", "demo", "--pipelines", "demo"]
     data.mkdir()
     started = time.monotonic()
-    with (data / "log.txt").open("w") as log:
+    with (data / "log.txt").open("w", encoding="utf-8") as log:
         subprocess.run(
             [*command, *runner, "--params", parameters],
             check=True,

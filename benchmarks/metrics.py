@@ -101,7 +101,7 @@ def theirs(python: str, masks: dict[str, Any]) -> dict[str, Any]:
         np.savez_compressed(f"{folder}/pair.npz", spacing_zyx_mm=SPACING_ZYX_MM, **pair)
         script = Path(__file__).with_name("metrics_oracle.py")
         command = [python, str(script), f"{folder}/pair.npz"]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
     return json.loads(done.stdout.splitlines()[-1])
 
 

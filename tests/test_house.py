@@ -24,6 +24,33 @@ def test_files_and_functions_are_short(path):
             assert lines <= 60, f"split the function {node.name}: {lines} lines"
 
 
+def _in_text_mode(call):
+    """Whether a call opens a text file or pipe: in the locale's encoding unless it says another."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+    module = getattr(getattr(call.func, "value", None), "id", "")
+    if "encoding" in keywords or (module, name) in {("os", "open"), ("gzip", "open")}:
+        return False
+    if name in ("read_text", "write_text"):
+        return True
+    if name in ("Popen", "run", "check_output"):
+        return bool({"text", "universal_newlines"} & keywords.keys())
+    if name not in ("open", "fdopen", "NamedTemporaryFile", "TemporaryFile"):
+        return False
+    given = [*call.args, *keywords.values()]
+    values = [value.value for value in given if isinstance(value, ast.Constant)]
+    modes = [value for value in values if isinstance(value, str) and set(value) <= set("rwaxbt+")]
+    return not any("b" in mode for mode in modes)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "tests" not in path.parts])
+def test_text_files_have_an_encoding(path):
+    """Where the locale is Latin-1, Python would write and read that."""
+    calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+    wrong = [call.lineno for call in calls if _in_text_mode(call)]
+    assert not wrong, f"{path}, lines {wrong}: say encoding=..."
+
+
 def test_the_label_map_is_the_papers():
     assert [structure.id for structure in STRUCTURES] == list(range(1, 14))
     assert CRLM == LABELS["crlm"] == 13

@@ -88,7 +88,9 @@ def _sheet(
     if clinical is None or columns is None:
         return None, None
     read: Any = pd.read_excel if clinical.suffix.startswith(".xls") else pd.read_csv
-    return read(clinical, dtype=str), ClinicalSheet(**yaml.safe_load(columns.read_text()))
+    return read(clinical, dtype=str), ClinicalSheet(
+        **yaml.safe_load(columns.read_text(encoding="utf-8"))
+    )
 
 
 def _write(proposal: Proposal) -> None:
@@ -100,5 +102,5 @@ def _write(proposal: Proposal) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.name == "pseudonyms.csv":
             path.touch(mode=0o600)  # it tells whose the scans are
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         click.echo(f"wrote {relative}")

@@ -7,6 +7,8 @@ from coala_kedro.datasets.optional_table import OptionalTableDataset
 from coala_kedro.datasets.picture import PictureDataset
 from coala_kedro.datasets.record_folder import RecordFolderDataset
 from coala_kedro.datasets.scan_table import ScanTableDataset
+from coala_kedro.datasets.table import TableDataset
+from coala_kedro.datasets.text import TextDataset
 from coala_kedro.datasets.trained_model import TrainedModelDataset
 from coala_kedro.datasets.volume import LazyVolume, VolumeDataset
 from coala_kedro.datasets.volume_folder import VolumeFolderDataset
@@ -21,6 +23,8 @@ __all__ = [
     "PictureDataset",
     "RecordFolderDataset",
     "ScanTableDataset",
+    "TableDataset",
+    "TextDataset",
     "TrainedModelDataset",
     "VolumeDataset",
     "VolumeFolderDataset",

@@ -29,6 +29,10 @@ class FigureDataset(JSONDataset):
         >>> FigureDataset(filepath="figures/dice.json").save(figures.dice(scan_metrics))
     """
 
+    DEFAULT_FS_ARGS: dict[str, Any] = {  # noqa: RUF012
+        "open_args_save": {"mode": "w", "encoding": "utf-8"}
+    }
+
     @property
     def artifacts(self) -> list[str]:
         """The pictures, for whoever keeps them."""

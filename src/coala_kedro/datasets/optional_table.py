@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from kedro_datasets.pandas import CSVDataset
+
+from coala_kedro.datasets.table import TableDataset
 
 
-class OptionalTableDataset(CSVDataset):
-    """A `pandas.CSVDataset` that loads as an empty table where there is no file.
+class OptionalTableDataset(TableDataset):
+    """A `TableDataset` that loads as an empty table where there is no file.
 
     So what is told of a model's training can be looked for, and not found where the model was
     trained elsewhere.

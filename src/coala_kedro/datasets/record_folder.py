@@ -53,4 +53,4 @@ class RecordFolderDataset(VolumeFolderDataset):
         return None
 
     def _read(self, path: Path, formerly: str) -> Any:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))

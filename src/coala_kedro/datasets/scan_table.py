@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 import pandas as pd
 from kedro.io import DatasetError
 from kedro.io.core import get_filepath_str
-from kedro_datasets.pandas import CSVDataset
 
 from coala_kedro.cohort import SCAN_TABLE
+from coala_kedro.datasets.table import TableDataset
+from coala_kedro.spreadsheet import as_meant
 from coala_kedro.tables import TableError, as_date, as_id, as_number, read_table
 
 _NEEDED = [name for name, column in SCAN_TABLE.columns.items() if column.required]
@@ -22,7 +23,7 @@ _NO_VALUE = ("na", "n/a", "nan", "null", "none", "-", "?")
 logger = logging.getLogger(__name__)
 
 
-class ScanTableDataset(CSVDataset):
+class ScanTableDataset(TableDataset):
     """Loads a scan table from CSV or Excel, whatever country it was written in; saves it as CSV.
 
     Identifiers stay text: `0012` and `NA` stay `0012` and `NA`. Delimiter, character set, decimal
@@ -69,7 +70,7 @@ class ScanTableDataset(CSVDataset):
         with self._fs.open(get_filepath_str(self._get_load_path(), self._protocol), "rb") as file:
             content = file.read()
         try:
-            return _scan_table(read_table(content, **self._load_args))
+            return _scan_table(as_meant(read_table(content, **self._load_args)))
         except TableError as error:
             raise DatasetError(
                 f"The scan table {self._filepath} cannot be used: {error}."

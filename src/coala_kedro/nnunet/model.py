@@ -114,7 +114,7 @@ def translation(
     Raises:
         ModelError: A label has no meaning, two at once, or none of them is CRLM.
     """
-    theirs = json.loads(file.read_text())["labels"]
+    theirs = json.loads(file.read_text(encoding="utf-8"))["labels"]
     known = f"{file} has the labels {theirs}; a label map of this study has {LABELS}"
     if any(isinstance(value, list) for value in theirs.values()):
         raise ModelError(f"{known}: a model of regions, which overlap, cannot be used.")
@@ -172,4 +172,4 @@ def cross_validation_frame(model: TrainedModel) -> pd.DataFrame:
 
 def _validation(fold_folder: Path) -> list[dict]:
     summary = fold_folder / "validation" / "summary.json"
-    return json.loads(summary.read_text())["metric_per_case"]
+    return json.loads(summary.read_text(encoding="utf-8"))["metric_per_case"]

@@ -88,7 +88,9 @@ def _prepare(folder: Path, description: dict, planning: Planning, compute: Compu
         shutil.rmtree(folder / "raw", ignore_errors=True)
         shutil.rmtree(folder / "preprocessed", ignore_errors=True)
         raw_dataset(folder).mkdir(parents=True)
-        (raw_dataset(folder) / "dataset.json").write_text(json.dumps(description, indent=1))
+        (raw_dataset(folder) / "dataset.json").write_text(
+            json.dumps(description, indent=1), encoding="utf-8"
+        )
         try:
             nnunet.extract_fingerprint_dataset(
                 DATASET_ID, Fingerprinter, workers, True, clean=True, show_progress_bar=False
@@ -149,4 +151,4 @@ def _planner(planning: Planning) -> type[ExperimentPlanner]:
 
 def plans_of(prepared: Path) -> dict:
     """nnU-Net's plans in a prepared folder."""
-    return json.loads((preprocessed_dataset(prepared) / PLANS_FILE).read_text())
+    return json.loads((preprocessed_dataset(prepared) / PLANS_FILE).read_text(encoding="utf-8"))

@@ -220,7 +220,7 @@ def choose_device(compute: Compute) -> str:
 def logged(path: Path) -> Iterator[None]:
     """Append what nnU-Net prints to a file, and why it failed if it did."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", buffering=1) as file, contextlib.redirect_stdout(file):
+    with path.open("a", buffering=1, encoding="utf-8") as file, contextlib.redirect_stdout(file):
         faulthandler.enable(file)  # a crash in native code leaves its stack there
         try:
             yield

@@ -121,14 +121,14 @@ class TotalSegmentatorProcess:
             return self._process
         self.stop()
         self._folder = Path(tempfile.mkdtemp(prefix="coala_totalsegmentator_"))
-        with self._log.open("w") as log:
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 # -P: the worker's own folder is no place to import from.
                 [sys.executable, "-P", str(_WORKER), str(self._folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
+                encoding="utf-8",
                 start_new_session=True,  # Ctrl-C is for us; we end the worker
             )
         return self._process
@@ -171,7 +171,11 @@ class TotalSegmentatorProcess:
         return self._folder / "log.txt"
 
     def _log_end(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        lines = (
+            self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+            if self._log.exists()
+            else []
+        )
         return "\n".join(["Its log ends:", *lines[-_LOG_LINES:]])
 
 

@@ -33,7 +33,7 @@ HEAD_MODELS = {
 
 def main(folder: Path) -> None:
     """Answer requests until standard input ends."""
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print goes to the log
     _settle(folder)
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -147,12 +147,12 @@ def _settle(folder: Path) -> None:
         "statistics_disclaimer_shown": True,
         "prediction_counter": 0,
     }
-    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _listen(requests: queue.SimpleQueue[str], folder: Path) -> None:
     # Not sys.stdin: a child forked while it is being read would wait for its lock for ever.
-    with os.fdopen(os.dup(sys.stdin.fileno())) as lines:
+    with os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8") as lines:
         for line in lines:
             requests.put(line)
     shutil.rmtree(folder, ignore_errors=True)

@@ -26,7 +26,7 @@ def claim_table(settings: pd.DataFrame) -> pd.DataFrame:
         KeyError: An answer names a setting that is not there.
     """
     values = dict(zip(settings["setting"], settings["value"], strict=True))
-    with (resources.files("coala_kedro.report") / "claim.csv").open() as file:
+    with (resources.files("coala_kedro.report") / "claim.csv").open(encoding="utf-8") as file:
         items = pd.read_csv(file)
     answers = [
         re.sub(r"\{(.+?)\}", lambda name: values[name[1]], answer) for answer in items["answer"]

@@ -26,6 +26,7 @@ from coala_kedro.sources.survey import (
     lesion_labels,
     survey,
 )
+from coala_kedro.spreadsheet import harmless
 
 _VOLUMES = "coala_kedro.datasets.HospitalVolumesDataset"
 _RAW_LAYER = {"kedro-viz": {"layer": "raw"}}
@@ -106,7 +107,7 @@ def propose(
     if proposal.hides_names:
         file = f"data/01_raw/{name}/{cohort}/pseudonyms.csv"
         made_up = made_up_scan_ids(table)
-        proposal.files[file] = made_up.to_csv(index=False)
+        proposal.files[file] = harmless(made_up).to_csv(index=False)
         table["scan_id"] = made_up["scan_id"]
         for entry in entries.values():
             if "pattern" in entry:
@@ -120,7 +121,7 @@ def propose(
         )
     _tell_gaps(table, bool(found.series), proposal)
     proposal.files[f"conf/{name}/catalog.yml"] = _catalog(name, entries)
-    proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = table.to_csv(index=False)
+    proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = harmless(table).to_csv(index=False)
     return proposal
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coala_kedro.sources.search import SourceError
+from coala_kedro.spreadsheet import as_meant
 from coala_kedro.tables import TableError, as_id, read_table
 
 
@@ -18,7 +19,7 @@ def read_pseudonyms(file: str | Path) -> dict[str, str]:
         SourceError: There is no such file or column, or something has two scan ids, or none.
     """
     try:
-        table = read_table(Path(file).read_bytes())
+        table = as_meant(read_table(Path(file).read_bytes()))
     except (OSError, TableError) as error:
         raise SourceError(f"The pseudonyms {file} cannot be read: {error}.") from None
     table.columns = table.columns.str.lower()

@@ -39,7 +39,7 @@ def paper_figures() -> pd.DataFrame:
     `source` is `cohort` (`metric` is then a name of `cohort_table.cohort_figures`) or `summary`
     (`subset` and `metric` are the summary's).
     """
-    with (resources.files("coala_kedro.statistics") / "paper.csv").open() as file:
+    with (resources.files("coala_kedro.statistics") / "paper.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, dtype={"value": float}, keep_default_na=False)
 
 
