@@ -1,12 +1,14 @@
 """Screening of cohorts that grow: seconds and memory.
 
 Run `python benchmarks/screening.py`; it writes 500 small scans with two readers' masks and organ
-masks into a temporary folder (200 MB) and takes a few minutes.
+masks into a temporary folder (200 MB) and takes a few minutes. With `--against CHECKOUT` every row
+is measured with the code of another checkout too, right after this one's, and their ratio is told.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -75,20 +77,33 @@ def screen(root: Path, n_scans: int, n_jobs: int) -> None:
     )
 
 
+def measured(source: Path, folder: str, n_scans: int, n_jobs: int) -> float:
+    """Screen in a process of its own with the code of a checkout; print its row, return its ms."""
+    command = [sys.executable, __file__, "--screen", folder, str(n_scans), str(n_jobs)]
+    environment = os.environ | {"PYTHONPATH": str(source / "src")}
+    row = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    line = row.stdout.splitlines()[-1]
+    print(f"{line}  {source}", flush=True)
+    return float(line.split()[-2])
+
+
 def main() -> None:
     """Print a row for each size of cohort and number of jobs, each in a process of its own."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--screen", nargs=3, metavar=("FOLDER", "SCANS", "JOBS"))
-    asked = parser.parse_args().screen
-    if asked:
-        screen(Path(asked[0]), int(asked[1]), int(asked[2]))
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT")
+    asked = parser.parse_args()
+    if asked.screen:
+        screen(Path(asked.screen[0]), int(asked.screen[1]), int(asked.screen[2]))
         return
     with tempfile.TemporaryDirectory() as folder:
         write_cohort(Path(folder), max(SIZES))
         print("scans  jobs  usable  findings  seconds  ms per scan  peak MB", flush=True)
         for n_scans, n_jobs in [(n, 2) for n in SIZES] + [(max(SIZES), 1)]:
-            command = [sys.executable, __file__, "--screen", folder, str(n_scans), str(n_jobs)]
-            subprocess.run(command, check=True)
+            ours = measured(Path(__file__).parents[1], folder, n_scans, n_jobs)
+            if asked.against:
+                ratio = ours / measured(asked.against.absolute(), folder, n_scans, n_jobs)
+                print(f"{ratio:.2f} times as long")
 
 
 if __name__ == "__main__":
