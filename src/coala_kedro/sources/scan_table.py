@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydicom.errors import InvalidDicomError
 
 from coala_kedro.cohort import SCAN_TABLE
+from coala_kedro.tables import as_date, as_id, as_number
 
 TABLE_TAGS = {
     "PatientID": "to tell which scans are one patient's; compared in memory, numbered, never kept",
@@ -36,10 +38,11 @@ class _Column(BaseModel):
 
 
 class ClinicalSheet(BaseModel):
-    """How a hospital's clinical sheet is read.
+    """How a hospital's clinical sheet is read: a row a patient, or a row a CT.
 
     Attributes:
         patient: Its column with what the headers call PatientID, or with scan ids.
+        date: Its column with the day of the CT, where a row is one.
         missing: Values that stand for none.
         columns: By column of the scan table.
     """
@@ -47,6 +50,7 @@ class ClinicalSheet(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     patient: str
+    date: str | None = None
     missing: list[str] = []
     columns: dict[str, _Column]
 
@@ -62,6 +66,7 @@ def propose_scan_table(
     n_crlm: Mapping[str, int],
     sheet: pd.DataFrame | None = None,
     description: ClinicalSheet | None = None,
+    taken: Collection[str] = (),
 ) -> pd.DataFrame:
     """Propose a scan table; what nobody told is left empty, to be filled in.
 
@@ -72,13 +77,16 @@ def propose_scan_table(
         n_crlm: Segments that are lesions, by scan id, where that is known.
         sheet: The clinical sheet, as text.
         description: How it is read.
+        taken: Patient ids of other hospitals.
 
     Returns:
         One row a scan, the columns of `cohort.SCAN_TABLE` that are needed or known. Patients are
-        `P001` ... in the order of their scans.
+        `P001` ... in the order of their scans. `attrs["not_in_sheet"]` are the rows of scans that
+        the sheet does not tell; they keep what the headers say.
 
     Raises:
-        SheetError: The sheet lacks a column, or has a value that the description does not know.
+        SheetError: The sheet lacks a column, has a value that the description does not know, or
+            contradicts itself or the headers.
     """
     rows = []
     for path, scan_id in sorted(scan_ids.items(), key=lambda item: item[1]):
@@ -86,7 +94,7 @@ def propose_scan_table(
         rows.append(
             {
                 "scan_id": scan_id,
-                "patient_id": str(header.get("PatientID") or scan_id),
+                "patient_id": str(header.get("PatientID") or "").strip(),
                 "timepoint": "",
                 "role": role,
                 "acquired_on": _date(str(header.get("StudyDate") or "")),
@@ -95,11 +103,14 @@ def propose_scan_table(
                 "n_crlm": n_crlm.get(scan_id),
             }
         )
-    table = pd.DataFrame(rows)
+    absent = []
     if sheet is not None and description is not None:
-        table = _with_clinical(table, sheet, description)
-    numbers = {patient: n for n, patient in enumerate(dict.fromkeys(table["patient_id"]), start=1)}
-    table["patient_id"] = [f"P{numbers[patient]:03d}" for patient in table["patient_id"]]
+        absent = _fill_in(rows, sheet, description)
+    table = pd.DataFrame(rows)
+    table.attrs["not_in_sheet"] = absent
+    patients = table["patient_id"].mask(table["patient_id"] == "", table["scan_id"])
+    free = (p for n in itertools.count(1) if (p := f"P{n:03d}") not in taken)
+    table["patient_id"] = patients.map(dict(zip(dict.fromkeys(patients), free, strict=False)))
     needed = [name for name, column in SCAN_TABLE.columns.items() if column.required]
     known = [c for c in table if c in needed or table[c].replace("", None).notna().any()]
     return table[known]
@@ -147,37 +158,104 @@ def _age_years(text: str) -> float | None:
     return float(int(int(number) * _DAYS_A_UNIT[unit] / _DAYS_A_UNIT["Y"]))
 
 
-def _with_clinical(
-    table: pd.DataFrame, sheet: pd.DataFrame, description: ClinicalSheet
-) -> pd.DataFrame:
-    wanted = {description.patient, *(c.column for c in description.columns.values())}
-    if absent := sorted(wanted - set(sheet.columns)):
-        raise SheetError(
-            f"The clinical sheet has no column {', '.join(absent)}. It has: "
-            f"{', '.join(map(str, sheet.columns))}."
-        )
+def _fill_in(
+    scans: list[dict[str, Any]], sheet: pd.DataFrame, description: ClinicalSheet
+) -> list[int]:
+    """Write what the sheet tells into the rows of a scan table; those of which it tells nothing."""
+    _check_columns(sheet, description)
+    told_of = sheet[description.patient].fillna("").astype(str).map(as_id)
+    in_headers = {as_id(scan["patient_id"]) for scan in scans} - {""}
+    key = "patient_id" if in_headers.intersection(told_of) else "scan_id"
+    days = _days(sheet, description.date)
+    absent = []
+    for number, scan in enumerate(scans):
+        patient = rows = sheet[(told_of == as_id(scan[key])) & (told_of != "")]
+        if description.date:
+            rows = patient[days[patient.index] == (scan["acquired_on"] or "no day")]
+        if rows.empty:
+            absent.append(number)
+            continue
+        for name, told in description.columns.items():
+            # A patient has one sex, whatever the day.
+            value = _told(name, told, patient if name == "sex" else rows, description)
+            _compare(name, scan.get(name), value, rows)
+            scan[name] = value
+    for scan, name in itertools.product(scans, description.columns):
+        scan.setdefault(name, "")
+    return absent
+
+
+def _check_columns(sheet: pd.DataFrame, description: ClinicalSheet) -> None:
+    wanted = [description.patient, *(c.column for c in description.columns.values())]
+    wanted += [description.date] if description.date else []
+    for column in wanted:
+        if (found := [*sheet.columns].count(column)) != 1:
+            raise SheetError(
+                f"The clinical sheet has {found or 'no'} column{'s' if found else ''} {column}. "
+                f"It has: {', '.join(map(str, sheet.columns))}."
+            )
     if unknown := sorted(set(description.columns) - set(SCAN_TABLE.columns)):
         raise SheetError(
             f"A scan table has no column {', '.join(unknown)}. It may have: "
             f"{', '.join(SCAN_TABLE.columns)}."
         )
-    by_patient = sheet.drop_duplicates(description.patient).set_index(description.patient)
-    key = "patient_id" if table["patient_id"].isin(by_patient.index).any() else "scan_id"
-    for name, told in description.columns.items():
-        found = table[key].map(by_patient[told.column])
-        table[name] = [_value(value, told, description) for value in found]
-    return table
 
 
-def _value(value: Any, told: _Column, description: ClinicalSheet) -> Any:
-    text = "" if pd.isna(value) else str(value).strip()
+def _told(name: str, told: _Column, rows: pd.DataFrame, description: ClinicalSheet) -> Any:
+    """The one value that the rows of a patient or CT have; empty if none has any."""
+    values = {n: _value(name, told, cell, n, description) for n, cell in rows[told.column].items()}
+    values = {row: value for row, value in values.items() if value != ""}
+    if len(set(values.values())) > 1:
+        listed = " and ".join(f"'{value}' (row {row})" for row, value in values.items())
+        raise SheetError(
+            f"The clinical sheet's column '{told.column}' has {listed} for one and the same. Mend "
+            "it; or, if a row is a CT, describe by `date` which column has its day."
+        )
+    return next(iter(values.values()), "")
+
+
+def _compare(name: str, header: Any, value: Any, rows: pd.DataFrame) -> None:
+    """Hold what the sheet tells against what the scan's header does."""
+    if name not in ("sex", "acquired_on", "age_years") or "" in (value, header or ""):
+        return
+    # The sheet's age need not be of the day of the scan.
+    if abs(header - value) > 1 if name == "age_years" else header != value:
+        raise SheetError(
+            f"The clinical sheet, row {', '.join(map(str, rows.index))}: {name} is '{value}', but "
+            f"the scan's header says '{header}'. Is it the same patient? Mend one, or leave {name} "
+            "out of the sheet's description."
+        )
+
+
+def _value(
+    name: str, told: _Column, cell: Any, row: Any, description: ClinicalSheet
+) -> float | str:
+    text = "" if pd.isna(cell) else str(cell).strip()
+    place = f"The clinical sheet's column '{told.column}' holds '{text}' (row {row}), which"
     if text in ("", *description.missing):
         return ""
     if told.values is not None:
         if text not in told.values:
-            raise SheetError(
-                f"The clinical sheet's column '{told.column}' holds '{text}', which its "
-                f"description does not know: {', '.join(told.values)}."
-            )
+            raise SheetError(f"{place} its description does not know: {', '.join(told.values)}.")
         return told.values[text]
-    return float(text) * told.factor if told.factor else text
+    if name == "acquired_on":
+        return _day(as_date(text), place)
+    if not str(SCAN_TABLE.columns[name].dtype).startswith("float"):
+        return text
+    try:
+        return float(as_number(text)) * (told.factor or 1)
+    except ValueError:
+        raise SheetError(f"{place} is no number, or could be two.") from None
+
+
+def _days(sheet: pd.DataFrame, column: str | None) -> pd.Series:
+    days = (sheet[column] if column else pd.Series("", sheet.index)).fillna("").map(as_date)
+    for row, day in days[days != ""].items():
+        _day(day, f"The clinical sheet's column '{column}' holds '{day}' (row {row}), which")
+    return days
+
+
+def _day(text: str, place: str) -> str:
+    if pd.isna(pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")):
+        raise SheetError(f"{place} is no day, or could be two: write it as YYYY-MM-DD.")
+    return text
