@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import pandas as pd
 import yaml
+from kedro.io import AbstractDataset, DatasetError
 
-from coala_kedro.cohort import COHORTS, ROLES
-from coala_kedro.sources.proposal import Proposal, propose
-from coala_kedro.sources.scan_table import ClinicalSheet, SheetError
+from coala_kedro.cohort import (
+    COHORTS,
+    OUTLINED_ROLES,
+    ROLES,
+    CohortError,
+    check_scan_table,
+    scans_with_role,
+)
+from coala_kedro.sources.entries import Proposal, examples
+from coala_kedro.sources.proposal import propose
+from coala_kedro.sources.scan_table import ClinicalSheet
+from coala_kedro.tables import TableError, read_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,13 +61,16 @@ def new(
 ) -> None:
     """Look at FOLDER and propose catalog entries and a scan table for the hospital NAME.
 
-    Nothing that is there already is written over. With --clinical, a CSV or Excel sheet fills the
+    Nothing that is there already is written over. Every entry is loaded once before it is written;
+    what does not load is said. With --clinical, a CSV or Excel sheet fills the
     scan table; --clinical-columns is a YAML file that says how, as conf/tcia_crlm/clinical.yml.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise click.ClickException(f"'{name}' must be small letters, digits and '_', such as oslo.")
     if bool(clinical) != bool(clinical_columns):
         raise click.ClickException("--clinical and --clinical-columns go together.")
+    for stream in (sys.stdout, sys.stderr):  # a locale need not know what a folder is called
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         proposal = propose(
             name,
@@ -61,8 +79,9 @@ def new(
             role,
             *_sheet(clinical, clinical_columns),
             pseudonyms=pseudonyms,
+            taken=_taken(ROOT / "data/01_raw", f"{name}/{cohort}"),
         )
-    except (SheetError, ValueError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise click.ClickException(str(error)) from None
     except Exception as error:
         if not pseudonyms:
@@ -71,6 +90,8 @@ def new(
             f"{type(error).__name__}: a file cannot be understood. Which and why may tell who "
             "somebody is; it is shown without --pseudonyms."
         ) from None
+    _load(proposal, cohort)
+    proposal.files[f"conf/{name}/catalog.yml"] = proposal.catalog(name)
     for line in proposal.found:
         click.echo(line)
     _write(proposal)
@@ -87,20 +108,74 @@ def _sheet(
 ) -> tuple[pd.DataFrame | None, ClinicalSheet | None]:
     if clinical is None or columns is None:
         return None, None
-    read: Any = pd.read_excel if clinical.suffix.startswith(".xls") else pd.read_csv
-    return read(clinical, dtype=str), ClinicalSheet(
-        **yaml.safe_load(columns.read_text(encoding="utf-8"))
-    )
+    try:
+        sheet = read_table(clinical.read_bytes())
+    except TableError as error:
+        raise TableError(f"The clinical sheet {clinical} cannot be used: {error}.") from None
+    description = yaml.safe_load(columns.read_text(encoding="utf-8"))
+    return sheet, ClinicalSheet.model_validate(description)
+
+
+def _taken(raw: Path, own: str) -> set[str]:
+    """Patient ids that scan tables and pseudonyms of others have, for the study joins them."""
+    tables = [path for folder in ("*", "*/*") for path in raw.glob(f"{folder}/*.csv")]
+    others = [path for path in tables if not path.is_relative_to(raw / own)]
+    return {p for path in others for p in re.findall(r"P\d{3,}", path.read_text("latin-1"))}
+
+
+def _load(proposal: Proposal, cohort: str) -> None:
+    """Load what is proposed, as it would be once it is written, and note what does not fit."""
+    loaded: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for relative, text in proposal.files.items():
+            _write_new(Path(folder, relative), text)
+        for key, entry in [*proposal.entries.items()]:
+            files = {
+                option: str(ROOT / value if (ROOT / value).exists() else Path(folder, value))
+                for option, value in entry.items()
+                if option in ("filepath", "pseudonyms")
+            }
+            try:
+                dataset: Any = AbstractDataset.from_config(key, entry | files)
+                loaded[key] = dataset.load()
+            except DatasetError as error:
+                proposal.put_aside(key, str(error).replace(f"{folder}/", ""))
+    if len(loaded) == len(proposal.entries):
+        table, scans, masks, _ = loaded.values()
+        proposal.untold += _mismatches(cohort, table, scans, masks)
+
+
+def _mismatches(cohort: str, table: pd.DataFrame, scans: Any, masks: Any) -> Iterator[str]:
+    """What is wrong with the scan table, and scans of it that no file fits."""
+    gaps = {"timepoint": "pre", "acquired_on": "2000-01-01"}  # which are told already
+    try:
+        table = check_scan_table(table.fillna(gaps), cohort)
+    except CohortError as error:
+        yield str(error)
+        return
+    outlined = scans_with_role(table, *OUTLINED_ROLES) if masks else []
+    masks = {key.rpartition("/")[2] for key in masks}
+    for what, ids, found in (("volume", table["scan_id"], scans), ("mask", outlined, masks)):
+        if absent := sorted({*ids} - {*found}):
+            yield (
+                f"The {what} of {len(absent)} of {len(table)} scans "
+                f"({', '.join(examples(absent))}): no {what} fits the entry. Mend its pattern, or "
+                "the scans' rows in scans.csv."
+            )
 
 
 def _write(proposal: Proposal) -> None:
     for relative, text in proposal.files.items():
-        path = ROOT / relative
-        if path.exists():
+        try:
+            _write_new(ROOT / relative, text)
+        except FileExistsError:
             click.secho(f"{relative} is there already and was left as it is.", fg="yellow")
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.name == "pseudonyms.csv":
-            path.touch(mode=0o600)  # it tells whose the scans are
-        path.write_text(text, encoding="utf-8")
-        click.echo(f"wrote {relative}")
+        else:
+            click.echo(f"wrote {relative}")
+
+
+def _write_new(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = 0o600 if path.name == "pseudonyms.csv" else 0o666  # it tells whose the scans are
+    with open(path, "x", encoding="utf-8", newline="", opener=partial(os.open, mode=mode)) as file:
+        file.write(text)

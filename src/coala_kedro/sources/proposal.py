@@ -5,62 +5,34 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pydicom
-import yaml
 
 from coala_kedro.cohort import NAME
-from coala_kedro.sources.anonymous import anonymous_pattern, is_anonymous
+from coala_kedro.sources.entries import (
+    NO_MASKS,
+    TOTALSEGMENTATOR,
+    Proposal,
+    examples,
+    scan_table_entry,
+    volumes_entry,
+)
 from coala_kedro.sources.scan_table import ClinicalSheet, made_up_scan_ids, propose_scan_table
-from coala_kedro.sources.search import pattern_expression
 from coala_kedro.sources.survey import (
     LESION,
+    UNREADABLE,
     Layout,
     Survey,
-    examples,
     generalise,
     lesion_labels,
     survey,
 )
 from coala_kedro.spreadsheet import harmless
 
-_VOLUMES = "coala_kedro.datasets.HospitalVolumesDataset"
-_RAW_LAYER = {"kedro-viz": {"layer": "raw"}}
 _ANY_LESION = f"(?i){LESION.pattern}"
-
-
-@dataclass
-class Proposal:
-    """What to write for a hospital and what to say.
-
-    Attributes:
-        found: What the folder holds, a line each.
-        untold: What could not be told and what to do about it.
-        files: Texts by path below the project.
-        hides_names: Whether names of files, folders and segments may tell who somebody is.
-    """
-
-    found: list[str] = field(default_factory=list)
-    untold: list[str] = field(default_factory=list)
-    files: dict[str, str] = field(default_factory=dict)
-    hides_names: bool = False
-
-    def shown(self, names: Collection[str]) -> str:
-        """A few of the names, or how many there are where nobody is to see them."""
-        if self.hides_names:
-            return f"{len(names)}, whose names are not shown"
-        return ", ".join(examples(names))
-
-    def pattern(self, layout: Layout) -> str:
-        """The layout's pattern; without names where nobody is to see them."""
-        if not self.hides_names:
-            return layout.pattern
-        pattern = anonymous_pattern(layout.pattern)
-        return pattern if _are_readers(layout) else pattern.replace("{reader}", "*")
 
 
 def propose(
@@ -72,6 +44,7 @@ def propose(
     description: ClinicalSheet | None = None,
     *,
     pseudonyms: bool = False,
+    taken: Collection[str] = (),
 ) -> Proposal:
     """Look at a hospital's folder and propose how to bring it.
 
@@ -85,6 +58,7 @@ def propose(
         pseudonyms: Whether to make up scan ids. They are also made up where what the paths tell
             cannot be scan ids. Nothing that is told or written then holds a name of a file, a
             folder or a segment, but for the file that keeps whose the scan ids are.
+        taken: Patient ids of other hospitals.
 
     Raises:
         ValueError: There is no CT below the folder, or nothing tells its scans apart.
@@ -95,21 +69,28 @@ def propose(
     proposal = Proposal(hides_names=pseudonyms or not all(re.fullmatch(NAME, i) for i in ids))
     _tell(found, folder, proposal)
     scans = _scans(found, layout, folder, proposal)
-    entries = {f"{cohort}.scan_table": _scan_table_entry(name, cohort)}
-    entries[f"{cohort}.raw_scans"] = _entry(
+    entries = proposal.entries
+    entries[f"{cohort}.scan_table"] = scan_table_entry(name, cohort)
+    entries[f"{cohort}.raw_scans"] = volumes_entry(
         folder, proposal.pattern(scans), "dicom_series" if found.series else "volume"
     )
     masks, n_crlm = _masks(found, folder, scans, role, proposal)
-    if masks:
-        entries[f"{cohort}.raw_reader_masks"] = masks
+    entries[f"{cohort}.raw_reader_masks"] = masks
     entries[f"{cohort}.organ_segmenter"] = _organs(found, folder, scans, proposal)
-    table = propose_scan_table(scans.scan_ids, folder, role, n_crlm, sheet, description)
+    table = propose_scan_table(scans.scan_ids, folder, role, n_crlm, sheet, description, taken)
+    _name_scans(table, f"data/01_raw/{name}/{cohort}/pseudonyms.csv", proposal)
+    _tell_gaps(table, bool(found.series), proposal)
+    proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = harmless(table).to_csv(index=False)
+    return proposal
+
+
+def _name_scans(table: pd.DataFrame, file: str, proposal: Proposal) -> None:
+    """Make scan ids up where names are hidden; a file keeps whose they are."""
     if proposal.hides_names:
-        file = f"data/01_raw/{name}/{cohort}/pseudonyms.csv"
         made_up = made_up_scan_ids(table)
         proposal.files[file] = harmless(made_up).to_csv(index=False)
         table["scan_id"] = made_up["scan_id"]
-        for entry in entries.values():
+        for entry in proposal.entries.values():
             if "pattern" in entry:
                 entry["pseudonyms"] = file
         proposal.found.append(f"scan ids were made up; {file} keeps whose they are: guard it")
@@ -119,10 +100,6 @@ def propose(
             "the paths and appear in every report. If not, delete what was written and add "
             "--pseudonyms."
         )
-    _tell_gaps(table, bool(found.series), proposal)
-    proposal.files[f"conf/{name}/catalog.yml"] = _catalog(name, entries)
-    proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = harmless(table).to_csv(index=False)
-    return proposal
 
 
 def _tell(found: Survey, folder: Path, proposal: Proposal) -> None:
@@ -138,11 +115,18 @@ def _tell(found: Survey, folder: Path, proposal: Proposal) -> None:
         labels = ", ".join(f"{label} ({n})" for label, n in sorted(found.labels.items()))
         labels = f"{len(found.labels)} labels" if proposal.hides_names else labels
         proposal.found.append(f"segments: {labels}")
-    if found.others:
-        others = ", ".join(f"{n} {what}" for what, n in sorted(found.others.items()))
-        proposal.untold.append(f"What these are, and they are left out: {others}.")
+    others = ", ".join(f"{n} {what}" for what, n in sorted(found.others.items()))
+    if UNREADABLE in found.others:
+        others += (
+            f" (make them readable and run this again; `find {folder} ! -readable` tells them)"
+        )
     if not found.series and not found.scans:
-        raise ValueError(f"There is no CT below {folder}: no DICOM series and no volume in HU.")
+        raise ValueError(
+            f"There is no CT below {folder}: no DICOM series and no volume in HU"
+            + (f", but {others}." if others else ".")
+        )
+    if others:
+        proposal.untold.append(f"What these are, and they are left out: {others}.")
 
 
 def _scans(found: Survey, layout: Layout | None, folder: Path, proposal: Proposal) -> Layout:
@@ -169,24 +153,26 @@ def _masks(
     if not paths:
         if role != "unlabelled":
             proposal.untold.append(
-                "Where the readers' masks are: none was found. Add the entry, or make the scans' "
-                "role 'unlabelled'."
+                "Where the readers' masks are: none was found. Write the entry raw_reader_masks, "
+                "or make the scans' role 'unlabelled'."
             )
-        return {}, {}
+        return NO_MASKS, {}
     layout = generalise(paths, scans, readers=not found.segmentations)
     if layout is None:
         proposal.untold.append(
-            f"Which mask is which scan's: {proposal.shown(paths)}. Add the entry "
+            f"Which mask is which scan's: {proposal.shown(paths)}. Write the entry "
             f"raw_reader_masks; the scans' pattern is '{proposal.pattern(scans)}'."
         )
-        return {}, {}
+        return NO_MASKS, {}
     mask_pattern = proposal.pattern(layout)
     if not found.segmentations:
-        entry = _entry(folder, mask_pattern, "volume")
+        entry = volumes_entry(folder, mask_pattern, "volume")
         if "{reader}" not in mask_pattern:
+            entry["values"] = {"reader_1": 1}
             proposal.untold.append(
-                "Who outlined the masks: the pattern needs {reader}. Put them into a folder of "
-                "the reader's name, such as reader_1, and say so in the pattern."
+                "Who outlined the masks: they are taken for one reader's, who is called so in "
+                "`values` of raw_reader_masks. If several did, let {reader} in the pattern tell "
+                "them apart."
             )
         return entry, {}
     pattern = _lesion_pattern(found, proposal)
@@ -195,7 +181,7 @@ def _masks(
             f"Which segments are lesions: {_labels(found, proposal)}. Write a regular "
             "expression for them into `segments` of raw_reader_masks."
         )
-    entry = _entry(folder, mask_pattern, "dicom_seg")
+    entry = volumes_entry(folder, mask_pattern, "dicom_seg")
     if "{reader}" in mask_pattern:
         entry["segments"] = pattern or "???"
         return entry, {}
@@ -225,55 +211,22 @@ def _labels(found: Survey, proposal: Proposal) -> str:
     return proposal.shown(found.labels) if proposal.hides_names else ", ".join(sorted(found.labels))
 
 
-def _are_readers(layout: Layout) -> bool:
-    """Whether what stands for {reader} is no patient's: it is of known words, or comes again."""
-    if "{reader}" not in layout.pattern:
-        return True
-    fits = pattern_expression(layout.pattern)
-    readers = [match["reader"] for path in layout.scan_ids if (match := fits.fullmatch(path))]
-    return all(n > 1 or is_anonymous(reader) for reader, n in Counter(readers).items())
-
-
 def _n_lesions(path: Path) -> int:
     header = pydicom.dcmread(path, specific_tags=["SegmentSequence"])
     return sum(bool(LESION.fullmatch(str(s.SegmentLabel))) for s in header.SegmentSequence)
 
 
 def _organs(found: Survey, folder: Path, scans: Layout, proposal: Proposal) -> dict[str, Any]:
-    kind = "coala_kedro.organs.OrganSegmenterDataset"
     layout = generalise(found.organs, scans) if found.organs else None
     if layout is None:
         proposal.found.append("organs: TotalSegmentator will outline them; it needs its weights")
-        return {"type": kind, "segmenter": "totalsegmentator", "metadata": _RAW_LAYER}
+        return TOTALSEGMENTATOR
     proposal.untold.append(
         "Whether the label files are in TotalSegmentator's class ids, as is assumed: if not, tell "
         "the values by `ids` in organ_segmenter."
     )
-    return {
-        "type": kind,
-        "segmenter": "existing_masks",
-        "path": str(folder),
-        "pattern": proposal.pattern(layout),
-        "metadata": _RAW_LAYER,
-    }
-
-
-def _entry(folder: Path, pattern: str, format: str) -> dict[str, Any]:
-    return {
-        "type": _VOLUMES,
-        "path": str(folder),
-        "pattern": pattern,
-        "format": format,
-        "metadata": _RAW_LAYER,
-    }
-
-
-def _scan_table_entry(name: str, cohort: str) -> dict[str, Any]:
-    return {
-        "type": "coala_kedro.datasets.ScanTableDataset",
-        "filepath": f"data/01_raw/{name}/{cohort}/scans.csv",
-        "metadata": {"kedro-viz": {"layer": "raw", "preview": False}},
-    }
+    where = {"path": str(folder), "pattern": proposal.pattern(layout)}
+    return TOTALSEGMENTATOR | {"segmenter": "existing_masks"} | where
 
 
 def _tell_gaps(table: pd.DataFrame, dicom: bool, proposal: Proposal) -> None:
@@ -286,6 +239,13 @@ def _tell_gaps(table: pd.DataFrame, dicom: bool, proposal: Proposal) -> None:
             proposal.untold.append(
                 f"{column} of {empty} of {len(table)} scans: {remedy} into scans.csv."
             )
+    if absent := table.attrs["not_in_sheet"]:
+        whose = table.iloc[absent]
+        proposal.untold.append(
+            f"What the clinical sheet lacks: it has no row for {len(absent)} of {len(table)} scans "
+            f"({', '.join(examples(whose['patient_id'] + ': ' + whose['scan_id']))}), which keep "
+            "what their headers say."
+        )
     if not dicom:
         proposal.untold.append(
             "Which scans are one patient's: each has a patient_id of its own in scans.csv. Give "
@@ -300,17 +260,3 @@ def _tell_gaps(table: pd.DataFrame, dicom: bool, proposal: Proposal) -> None:
             "there are several of one patient and day, and each is a scan of its own now. Narrow "
             "the pattern, or drop rows."
         )
-
-
-def _catalog(name: str, entries: dict[str, dict[str, Any]]) -> str:
-    comments = {
-        "scan_table": "One row a scan; check it and fill in what is empty.",
-        "raw_scans": "Portal-venous CT.",
-        "raw_reader_masks": "Lesions as the readers outlined them.",
-        "organ_segmenter": "What outlines the organs.",
-    }
-    parts = [f"# The hospital '{name}': what `kedro hospital new` proposed. Read it and mend it.\n"]
-    for key, entry in entries.items():
-        text = yaml.safe_dump({key: entry}, sort_keys=False, allow_unicode=True)
-        parts.append(f"# {comments[key.split('.')[1]]}\n{text}")
-    return "\n".join(parts)

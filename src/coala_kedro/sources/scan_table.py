@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pydicom
 from pydantic import BaseModel, ConfigDict, Field
-from pydicom.errors import InvalidDicomError
 
 from coala_kedro.cohort import SCAN_TABLE
+from coala_kedro.sources.headers import read_header
 from coala_kedro.tables import as_date, as_id, as_number
 
 TABLE_TAGS = {
@@ -132,15 +132,10 @@ def made_up_scan_ids(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _header(path: Path) -> pydicom.Dataset:
-    files = sorted(path.iterdir()) if path.is_dir() else []
-    for file in files:
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                return pydicom.dcmread(
-                    file, specific_tags=list(TABLE_TAGS), stop_before_pixels=True
-                )
-        except (InvalidDicomError, EOFError, OSError, ValueError):
-            continue
+    for file in sorted(path.iterdir()) if path.is_dir() else []:
+        with suppress(OSError):
+            if (header := read_header(file, TABLE_TAGS)) is not None:
+                return header
     return pydicom.Dataset()
 
 

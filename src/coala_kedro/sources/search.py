@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
@@ -14,6 +14,7 @@ from coala_kedro.imaging.files import VolumeError
 from coala_kedro.sources.choice import Segments, Values, choice_complaint, chosen, readers, several
 from coala_kedro.sources.storage import check_location, local_path, open_storage, retried
 from coala_kedro.sources.volume import Format, SourceVolume
+from coala_kedro.sources.walk import walked
 
 _WHOSE = ("reader", "organ")
 """Placeholders that do not tell the scan; each of the others is a part of its id."""
@@ -63,7 +64,8 @@ def find_volumes(
         `{reader}` or `{organ}`, or there are segments or values for each reader.
 
     Raises:
-        SourceError: As `check_layout`; nothing fits, or two volumes fit one scan (and reader).
+        SourceError: As `check_layout`; nothing fits, two volumes fit one scan (and reader), or a
+            folder cannot be read.
         DownloadError: A remote folder cannot be listed.
     """
     check_layout(path, pattern, format, segments, values)
@@ -199,7 +201,7 @@ def _listed(
     root = local_path(path)
     folders = format == "dicom_series"
     if root is not None:
-        yield from walked(root, folders, depth)
+        yield from walked(root, folders, depth, partial(_refuse, root))
         return
     fs, place = open_storage(path, storage_options)
     place = place.rstrip("/")
@@ -216,25 +218,12 @@ def _find(fs: Any, place: str) -> list[str]:
         return []
 
 
-def walked(root: Path, folders: bool = False, depth: int | None = None) -> Iterator[str]:
-    """Files below a local folder, or the folders that hold files; relative, sorted, none hidden."""
-    for place, below, files in os.walk(root, followlinks=True):
-        parts = Path(place).relative_to(root).parts
-        seen = sorted(name for name in files if not name.startswith("."))
-        if folders and seen:
-            yield "/".join(parts)
-        elif not folders:
-            yield from ("/".join([*parts, name]) for name in seen)
-        limit = None if depth is None else depth - (not folders)
-        if limit is not None and len(parts) >= limit:
-            below.clear()
-        shown = (name for name in below if not name.startswith("."))
-        below[:] = sorted(name for name in shown if not _loops(Path(place, name)))
-
-
-def _loops(folder: Path) -> bool:
-    """Whether it is a link to a folder that it lies in."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+def _refuse(root: Path, error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise SourceError(
+            f"A folder below {root} cannot be read ({error.strerror}), and its scans would be "
+            f"missing. Make it readable; `find {root} ! -readable` names it."
+        )
 
 
 def _joined(path: str, name: str) -> str:

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import functools
 import itertools
-import logging
 import os
 import re
-import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydicom
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
 
 from coala_kedro.imaging.files import VolumeError, read_volume
 from coala_kedro.imaging.modalities import modality_name
+from coala_kedro.sources.headers import read_header
 from coala_kedro.sources.nameless import under_no_name
-from coala_kedro.sources.search import walked
-
-# What pydicom cannot make sense of it shows, and headers hold who somebody is.
-logging.getLogger("pydicom").setLevel(logging.ERROR)
+from coala_kedro.sources.walk import walked
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 LESION = re.compile(r".*(tumou?r|lesion|metasta|crlm|mass).*", re.IGNORECASE)
 """Segments whose labels look like the lesions that are wanted."""
+
+UNREADABLE = "folders or files that cannot be read"
 
 _CT, _SEG = "CT", "SEG"
 _AIR_HU = -200
@@ -78,7 +75,7 @@ class Layout:
 def survey(folder: Path) -> Survey:
     """Look at a folder: the header of one file a folder, and voxels of as few volumes as tell."""
     found = Survey()
-    names = [*walked(folder)]
+    names = [*walked(folder, unreadable=lambda _: found.others.update([UNREADABLE]))]
     for _, group in itertools.groupby(sorted(names), key=os.path.dirname):
         _look_at_dicom(folder, [n for n in group if not n.endswith(VOLUME_SUFFIXES)], found)
     for kind, listed in _volume_kinds(folder, [n for n in names if n.endswith(VOLUME_SUFFIXES)]):
@@ -112,7 +109,7 @@ def _look_at_dicom(folder: Path, names: Sequence[str], found: Survey) -> None:
     for name in names:
         if modality not in ("", _SEG):
             return
-        header = _header(folder / name)
+        header = _header(folder / name, found)
         if header is None:
             continue
         modality = modality_name(str(header.get("Modality")))
@@ -127,13 +124,13 @@ def _look_at_dicom(folder: Path, names: Sequence[str], found: Survey) -> None:
             found.others[modality] += 1
 
 
-def _header(path: Path) -> pydicom.Dataset | None:
+def _header(path: Path, found: Survey) -> pydicom.Dataset | None:
     if path.name == "DICOMDIR":
         return None
     try:
-        with warnings.catch_warnings(action="ignore"):
-            return pydicom.dcmread(path, specific_tags=["Modality", "ImageType", "SegmentSequence"])
-    except (InvalidDicomError, EOFError, OSError, ValueError):
+        return read_header(path, ["Modality", "ImageType", "SegmentSequence"])
+    except OSError:
+        found.others[UNREADABLE] += 1
         return None
 
 
@@ -300,10 +297,3 @@ def lesion_labels(labels: Collection[str]) -> str:
     chosen = sorted(label for label in labels if LESION.fullmatch(label))
     stems = sorted({re.sub(r"[\s_-]*\d+$", "", label) for label in chosen})
     return "|".join(re.sub(r"([.^$*+?{}()|\[\]\\])", r"\\\1", stem) + ".*" for stem in stems)
-
-
-def examples(values: Collection[str], shown: int = 5) -> Iterator[str]:
-    """A few of many values, sorted."""
-    yield from sorted(values)[:shown]
-    if len(values) > shown:
-        yield "..."

@@ -88,6 +88,8 @@ def compare_readers(
         read, merged = _consensus(masks[scan_id], consensus.method)
         for frame, rate in zip(frames, (rate_readers, rate_consensus, rate_lesions), strict=True):
             frame.append(rate(read, merged).assign(scan_id=scan_id))
+    if not outlined:
+        frames = ([pd.DataFrame(columns=["scan_id"])],) * 3
     readers, quality, lesions = (
         pd.concat(frame, ignore_index=True).set_index("scan_id").reset_index() for frame in frames
     )
