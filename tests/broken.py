@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 from broken_headers import HEADERS
+from broken_tables import TABLES
 from hospital import LIVER, READERS, truncate, write
 from slicer_writer import write_seg_nrrd
 
@@ -253,6 +254,7 @@ BROKEN = {
     "trained on and tested": (roles("manual", "test", "test"), "patient_in_training_and_test"),
     "post before pre": (dates("2020-02-01", "2020-05-01", "2020-03-01"), "post_before_pre"),
     **HEADERS,
+    **TABLES,
 }  # fmt: skip
 """Ways to spoil the scan `a_pre`, and the codes that must be told; nothing else may be."""
 

@@ -49,8 +49,9 @@ def test_what_is_broken_is_told_with_its_reason_and_the_rest_goes_on(hospital, n
     assert found["remedy"].str.len().gt(10).all()
     refused = (found["severity"] == "refuse").any()
     assert ("a_pre" in set(accepted["scan_id"])) == (not refused)
-    untouched = {"same_voxels": {"a_post"}, "patient_in_training_and_test": {"b_pre"},
-                 "post_before_pre": {"b_pre"}}.get(expected[0], {"a_post", "b_pre"})  # fmt: skip
+    untouched = {code: {"b_pre"} for code in OF_THE_PATIENT} | {"same_voxels": {"a_post"}, "patient_in_training_and_test": {"b_pre"},
+                 "post_before_pre": {"b_pre"}}  # fmt: skip
+    untouched = untouched.get(expected[0], {"a_post", "b_pre"})
     assert untouched <= set(accepted["scan_id"])
     assert not findings[findings["scan_id"].isin(untouched)].size
 

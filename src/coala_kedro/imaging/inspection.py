@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from coala_kedro.imaging.geometry import grid_differences, spacing_zyx_mm, volume_ml_per_voxel
+from coala_kedro.imaging.lesions import label_lesions, longest_axial_diameter_mm
 
 Facts = dict[str, bool | int | float | str]
 
@@ -128,6 +129,29 @@ def inspect_anatomy(
             _centre_mm(on_left, organs)[0] - _centre_mm(in_liver, organs)[0]
         )
     return facts
+
+
+def inspect_lesion_sizes(crlm: sitk.Image | None) -> Facts:
+    """Count and measure a consensus mask's lesions.
+
+    Args:
+        crlm: Nonzero is CRLM; None for a scan nobody outlined.
+
+    Returns:
+        `n_lesions`; where there is one `largest_lesion_mm` (see
+        `lesions.longest_axial_diameter_mm`). None of a scan nobody outlined.
+    """
+    if crlm is None:
+        return {}
+    labels, n_lesions = label_lesions(sitk.GetArrayViewFromImage(crlm))
+    if not n_lesions:
+        return {"n_lesions": 0}
+    spacing_mm = spacing_zyx_mm(crlm)
+    diameters_mm = [
+        longest_axial_diameter_mm(labels[box] == lesion, spacing_mm)
+        for lesion, box in enumerate(ndimage.find_objects(labels), start=1)
+    ]
+    return {"n_lesions": n_lesions, "largest_lesion_mm": round(max(diameters_mm), 1)}
 
 
 def _share_outside(

@@ -207,15 +207,29 @@ ANATOMY_CHECKS = (
     Check("no_liver", "refuse", _below("liver_ml", "min_liver_ml"), "is it a scan of the abdomen, and its organ mask in TotalSegmentator's ids?"),
     Check("crlm_outside_liver", "refuse", _above("crlm_outside_liver_share", "max_crlm_outside_liver_share"), "do masks and scan belong together?"),
     Check("left_right_flip", "refuse", _below("liver_right_of_left_organs_mm", "min_liver_right_of_left_organs_mm"), "export it again: its left and right are exchanged (or situs inversus)"),
+    Check("other_n_crlm", "warn", _is("other_n_crlm"), "are these the scan's masks? mend n_crlm in scans.csv"),
+    Check("other_diameter", "warn", _is("other_diameter"), "are these the scan's masks? mend largest_crlm_diameter_mm in scans.csv"),
     Check("contrast_phase", "warn", Rule(_other_phase, "min_phase_probability"), "use the portal-venous series"),
 )  # fmt: skip
 """Of organs and lesions together."""
+
+TABLE_CHECKS = (
+    Check("impossible_date", "warn", _is("impossible_date"), "mend acquired_on in scans.csv"),
+    Check("other_sex", "warn", _is("other_sex"), "is this the patient's scan? mend sex in scans.csv"),
+    Check("other_age", "warn", _is("other_age"), "is this the patient's scan? mend age_years in scans.csv"),
+    Check("other_date", "warn", _is("other_date"), "is this the scan of that day? mend acquired_on in scans.csv"),
+)  # fmt: skip
+"""Of a scan's row, beside what its headers tell; `preprocessing.contradictions` says how."""
 
 COHORT_CHECKS = (
     Check("no_reader", "refuse", _is("no_reader"), "add readers' masks or make its role 'unlabelled'"),
     Check("same_voxels", "refuse", _is("same_voxels"), "keep one of the copies"),
     Check("patient_in_training_and_test", "refuse", _is("patient_in_training_and_test"), "give all of the patient's scans the role 'test', or none"),
     Check("post_before_pre", "refuse", _is("post_before_pre"), "mend timepoint or acquired_on in scans.csv"),
+    Check("sex_changes", "warn", _is("sex_changes"), "are these one patient's scans? mend sex or patient_id in scans.csv"),
+    Check("age_does_not_fit", "warn", _is("age_does_not_fit"), "are these one patient's scans? mend age_years, acquired_on or patient_id in scans.csv"),
+    Check("pre_and_post_on_one_day", "warn", _is("pre_and_post_on_one_day"), "are these two phases of one scan? mend timepoint or acquired_on in scans.csv"),
+    Check("years_between_pre_and_post", "warn", _is("years_between_pre_and_post"), "mend timepoint or acquired_on in scans.csv"),
     Check("patient_in_both_cohorts", "refuse", _is("patient_in_both_cohorts"), "if these are different people, give them different pseudonyms; else drop one's scans"),
 )  # fmt: skip
 """Of scans beside each other."""
@@ -232,7 +246,7 @@ MASK_CODES = {check.code: "mask_header" for check in HEADER_CHECKS} | {
     "sheared": "unreadable", "nonfinite_voxels": "unreadable"}  # fmt: skip
 """What a mask fails that cannot be read for a reason that scans have too."""
 
-CHECKS = (*SCAN_CHECKS, *MASK_CHECKS, *ORGAN_CHECKS, *ANATOMY_CHECKS, *COHORT_CHECKS)
+CHECKS = (*SCAN_CHECKS, *TABLE_CHECKS, *MASK_CHECKS, *ORGAN_CHECKS, *ANATOMY_CHECKS, *COHORT_CHECKS)
 
 
 class Screening(BaseModel):

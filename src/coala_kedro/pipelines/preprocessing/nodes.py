@@ -24,7 +24,7 @@ from coala_kedro.imaging.consensus import (
     majority_vote,
     staple,
 )
-from coala_kedro.imaging.inspection import Facts, inspect_anatomy
+from coala_kedro.imaging.inspection import Facts, inspect_anatomy, inspect_lesion_sizes
 from coala_kedro.imaging.label_map import compose_label_map
 from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_readers
 from coala_kedro.organs import LEFT_ORGAN_IDS, LIVER_ID, OrganSegmenter
@@ -159,16 +159,17 @@ def _phase(scan_id: str, scan: LazyVolume, organ_segmenter: OrganSegmenter) -> F
     return {"contrast_phase": phase.name, "contrast_phase_probability": phase.probability}
 
 
-@recipe("anatomy", version=2, structures=STRUCTURE_IDS)
+@recipe("anatomy", version=3, structures=STRUCTURE_IDS)
 def _anatomy(
     organ_mask: LazyVolume,
     consensus_mask: LazyVolume | None,
     margin_mm: float,
     phase: Callable[[], Facts] | None,
 ) -> Facts:
-    facts = inspect_anatomy(
+    crlm = consensus_mask() if consensus_mask else None
+    facts = inspect_lesion_sizes(crlm) | inspect_anatomy(
         organ_mask(),
-        consensus_mask() if consensus_mask else None,
+        crlm,
         liver=LIVER_ID,
         left_organs=LEFT_ORGAN_IDS,
         margin_mm=margin_mm,
@@ -198,7 +199,7 @@ def accept_anatomy(
     Raises:
         CohortError: No scan is left, or one is refused and screening is strict.
     """
-    found = judge_anatomy(anatomy, screening)
+    found = judge_anatomy(usable_scans, anatomy, screening)
     accepted = accept(usable_scans, found, cohort, screening)
     return accepted, pd.concat([findings, found], ignore_index=True)
 

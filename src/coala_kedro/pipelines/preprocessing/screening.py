@@ -16,8 +16,14 @@ from coala_kedro.pipelines.preprocessing.checks import (
     MASK_CHECKS,
     ORGAN_CHECKS,
     SCAN_CHECKS,
+    TABLE_CHECKS,
     Check,
     Screening,
+)
+from coala_kedro.pipelines.preprocessing.contradictions import (
+    against_headers,
+    against_masks,
+    within_patients,
 )
 
 logger = logging.getLogger(__name__)
@@ -52,14 +58,17 @@ def judge_files(
     """
     readers = sorted(set().union(*masks.values()))
     rows: Rows = []
-    for scan_id, role in zip(table["scan_id"], table["role"], strict=True):
+    for row in table.to_dict("records"):
+        scan_id = row["scan_id"]
         facts: Inspected = inspected.get(scan_id, {"scan": {"no_file": "no file"}})
+        beside = against_headers(row, facts["scan"])
+        rows += _judge(scan_id, "scans.csv", beside, TABLE_CHECKS, screening)
         told = _judge_scan(scan_id, facts["scan"], screening)
         rows += told
         if _refused(told):
             continue  # Masks are held against the scan.
         rows += _judge(scan_id, "organ mask", facts.get("organ_mask", {}), ORGAN_CHECKS, screening)
-        if role not in OUTLINED_ROLES:
+        if row["role"] not in OUTLINED_ROLES:
             continue
         if not masks.get(scan_id):
             rows += _judge(scan_id, "readers", {"no_reader": "none"}, COHORT_CHECKS, screening)
@@ -76,11 +85,15 @@ def judge_files(
     return pd.DataFrame(rows, columns=FINDINGS)
 
 
-def judge_anatomy(anatomy: Mapping[str, Facts], screening: Screening) -> pd.DataFrame:
-    """Hold lesions and organs against the checks; columns as `judge_files`."""
+def judge_anatomy(
+    table: pd.DataFrame, anatomy: Mapping[str, Facts], screening: Screening
+) -> pd.DataFrame:
+    """Hold lesions and organs against the checks and the table; columns as `judge_files`."""
+    told = {row["scan_id"]: row for row in table.to_dict("records")}
     rows: Rows = []
     for scan_id, facts in anatomy.items():
-        rows += _judge(scan_id, "anatomy", facts, ANATOMY_CHECKS, screening)
+        beside = against_masks(told.get(scan_id, {}), facts)
+        rows += _judge(scan_id, "anatomy", facts | beside, ANATOMY_CHECKS, screening)
     return pd.DataFrame(rows, columns=FINDINGS)
 
 
@@ -158,6 +171,7 @@ def _beside_each_other(
 ) -> Iterator[tuple[str, Facts]]:
     """Facts that take more than one scan."""
     yield from _patients(table)
+    yield from within_patients(table)
     seen: dict[str, list[str]] = {}
     for scan_id in table["scan_id"]:
         seen.setdefault(_voxels(inspected, scan_id), []).append(f"scan '{scan_id}'")

@@ -1,0 +1,148 @@
+"""What a scan table says against the headers, the masks and itself; both values, in words.
+
+No volume depends on any of it, so the checks that these facts fail warn. A hospital that shifts
+days or makes up sexes to hide who somebody is sets their `screening.severity` to `ignore`.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from coala_kedro.cohort import TIMEPOINTS
+from coala_kedro.imaging.inspection import Facts
+
+FIRST_CT = datetime.date(1971, 10, 1)
+"""Of a patient, in London (Beckmann 2006, Br J Radiol 79:5-8)."""
+
+_YEARS = 1.0
+"""Ages are whole years: two that are the same to the day differ by less."""
+_DAYS_A_YEAR = 365.25
+_MAX_DAYS_OF_THERAPY = 730
+"""Therapy between the two scans takes months; scans further apart are not around one."""
+_LESIONS_SHARE = 0.5
+_DIAMETERS_RATIO, _DIAMETERS_MM = 1.5, 10.0
+"""Radiologists count lesions that flow together as several, and measure across a part of them;
+another scan's table is further off."""
+
+_AGES = {"header_age_years": "PatientAge", "birth_age_years": "the birth date"}
+
+
+def against_headers(row: Mapping[str, Any], headers: Facts) -> Facts:
+    """Hold one scan's row against what its headers tell of the patient, and its day against time.
+
+    Args:
+        row: Of the scan table.
+        headers: `header_sex`, `header_age_years`, `birth_age_years`, `days_after_table`, as far as
+            they are told.
+
+    Returns:
+        As far as they contradict each other `impossible_date`, `other_sex`, `other_age`,
+        `other_date`.
+    """
+    facts: Facts = {}
+    day = row["acquired_on"]
+    if not FIRST_CT <= datetime.date.fromisoformat(day) <= datetime.date.today():
+        facts["impossible_date"] = f"acquired_on is {day}"
+    sex, age_years = _told(row, "sex"), _told(row, "age_years")
+    if sex and headers.get("header_sex", sex) != sex:
+        facts["other_sex"] = f"{sex} in the scan table, {headers['header_sex']} in the headers"
+    for fact, name in _AGES.items():
+        if age_years is not None and abs(float(headers.get(fact, age_years)) - age_years) > _YEARS:
+            facts["other_age"] = f"{age_years:g} years in the scan table, {headers[fact]} by {name}"
+    if days := int(headers.get("days_after_table", 0)):
+        told = f"{abs(days)} days {'later' if days > 0 else 'earlier'}"
+        facts["other_date"] = f"{day} in the scan table, {told} in the headers"
+    return facts
+
+
+def against_masks(row: Mapping[str, Any], anatomy: Facts) -> Facts:
+    """Hold one scan's row against its consensus.
+
+    Args:
+        row: Of the scan table.
+        anatomy: `n_lesions` and `largest_lesion_mm` of an outlined scan.
+
+    Returns:
+        As far as they contradict each other `other_n_crlm`, `other_diameter`.
+    """
+    facts: Facts = {}
+    told, found = _told(row, "n_crlm"), anatomy.get("n_lesions")
+    if told is not None and found is not None:
+        allowed = max(1.0, _LESIONS_SHARE * told)
+        if abs(told - int(found)) > allowed or bool(told) != bool(found):
+            facts["other_n_crlm"] = f"{told:g} in the scan table, {found} in the consensus"
+    told, found = _told(row, "largest_crlm_diameter_mm"), anatomy.get("largest_lesion_mm")
+    if told and found:
+        small, large = sorted((float(told), float(found)))
+        if large > small * _DIAMETERS_RATIO and large - small > _DIAMETERS_MM:
+            facts["other_diameter"] = (
+                f"{told:g} mm in the scan table, {found:g} mm in the consensus"
+            )
+    return facts
+
+
+def within_patients(table: pd.DataFrame) -> Iterator[tuple[str, Facts]]:
+    """Hold the scans of each patient against each other.
+
+    Yields:
+        Scan ids with, as far as they contradict each other, `sex_changes`, `age_does_not_fit`,
+        `pre_and_post_on_one_day`, `years_between_pre_and_post`.
+    """
+    for _, scans in table.groupby("patient_id"):
+        facts = _sexes(scans) | _ages(scans) | _days(scans)
+        if facts:
+            for scan_id in scans["scan_id"]:
+                yield scan_id, facts
+
+
+def _sexes(scans: pd.DataFrame) -> Facts:
+    told = _told_by_scan(scans, "sex")
+    if len(set(told.values())) < 2:
+        return {}
+    return {"sex_changes": ", ".join(f"{sex} ({scan_id})" for scan_id, sex in told.items())}
+
+
+def _ages(scans: pd.DataFrame) -> Facts:
+    told = _told_by_scan(scans, "age_years")
+    if not told:
+        return {}
+    by_scan = scans.set_index("scan_id")["acquired_on"]
+    days = {scan_id: datetime.date.fromisoformat(by_scan[scan_id]) for scan_id in told}
+    births = {
+        scan_id: age_years - (days[scan_id] - FIRST_CT).days / _DAYS_A_YEAR
+        for scan_id, age_years in told.items()
+    }
+    if max(births.values()) - min(births.values()) <= _YEARS:
+        return {}
+    ages = (f"{age:g} on {by_scan[scan_id]} ({scan_id})" for scan_id, age in told.items())
+    return {"age_does_not_fit": ", ".join(ages)}
+
+
+def _days(scans: pd.DataFrame) -> Facts:
+    pre, post = (
+        [*map(datetime.date.fromisoformat, scans.loc[scans["timepoint"] == t, "acquired_on"])]
+        for t in TIMEPOINTS
+    )
+    if not pre or not post:
+        return {}
+    facts: Facts = {}
+    if both := {*pre} & {*post}:
+        facts["pre_and_post_on_one_day"] = f"pre and post on {min(both)}"
+    if (min(post) - max(pre)).days > _MAX_DAYS_OF_THERAPY:
+        facts["years_between_pre_and_post"] = f"pre on {max(pre)}, post on {min(post)}"
+    return facts
+
+
+def _told_by_scan(scans: pd.DataFrame, column: str) -> dict[str, Any]:
+    told = {row["scan_id"]: _told(row, column) for row in scans.to_dict("records")}
+    return {scan_id: value for scan_id, value in told.items() if value is not None}
+
+
+def _told(row: Mapping[str, Any], column: str) -> Any:
+    """A value of the table; None where it has none."""
+    value = row.get(column)
+    return None if value is None or pd.isna(value) or value == "" else value
