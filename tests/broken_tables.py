@@ -38,5 +38,8 @@ TABLES = {
 }
 """Ways to spoil the table, and the codes that must be told of the scan `a_pre`."""
 
-OF_THE_PATIENT = {DAY, YEARS, "pre_and_post_on_one_day", "sex_changes", "age_does_not_fit"}
+OF_THE_PATIENT = {
+    DAY, YEARS, "pre_and_post_on_one_day", "sex_changes", "age_does_not_fit", "post_before_pre",
+    "patient_in_training_and_test",
+}  # fmt: skip
 """Codes that are told of all scans of the patient."""
