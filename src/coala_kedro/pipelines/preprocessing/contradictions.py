@@ -31,7 +31,7 @@ another scan's table is further off."""
 _AGES = {"header_age_years": "PatientAge", "birth_age_years": "the birth date"}
 
 
-def against_headers(row: Mapping[str, Any], headers: Facts) -> Facts:
+def against_headers(row: Mapping[Any, Any], headers: Facts) -> Facts:
     """Hold one scan's row against what its headers tell of the patient, and its day against time.
 
     Args:
@@ -59,7 +59,7 @@ def against_headers(row: Mapping[str, Any], headers: Facts) -> Facts:
     return facts
 
 
-def against_masks(row: Mapping[str, Any], anatomy: Facts) -> Facts:
+def against_masks(row: Mapping[Any, Any], anatomy: Facts) -> Facts:
     """Hold one scan's row against its consensus.
 
     Args:
@@ -142,7 +142,7 @@ def _told_by_scan(scans: pd.DataFrame, column: str) -> dict[str, Any]:
     return {scan_id: value for scan_id, value in told.items() if value is not None}
 
 
-def _told(row: Mapping[str, Any], column: str) -> Any:
+def _told(row: Mapping[Any, Any], column: str) -> Any:
     """A value of the table; None where it has none."""
     value = row.get(column)
     return None if value is None or pd.isna(value) or value == "" else value
