@@ -120,7 +120,9 @@ def _taken(raw: Path, own: str) -> set[str]:
     """Patient ids that scan tables and pseudonyms of others have, for the study joins them."""
     tables = [path for folder in ("*", "*/*") for path in raw.glob(f"{folder}/*.csv")]
     others = [path for path in tables if not path.is_relative_to(raw / own)]
-    return {p for path in others for p in re.findall(r"P\d{3,}", path.read_text("latin-1"))}
+    return {
+        p for path in others for p in re.findall(r"P\d{3,}", path.read_text(encoding="latin-1"))
+    }
 
 
 def _load(proposal: Proposal, cohort: str) -> None:
