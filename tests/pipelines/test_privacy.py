@@ -211,3 +211,11 @@ def test_no_finding_and_no_log_shows_the_path_of_a_file_that_cannot_be_read(
     assert findings["scan_id"].tolist() == ["a_pre"]
     told = findings.to_csv() + caplog.text + "".join(capfd.readouterr())
     assert WHO not in told
+
+
+def test_files_that_no_row_is_for_are_counted_where_their_paths_are_no_scan_ids(hospital):
+    for name in (f"{WHO}, Hans.nii.gz", f"{WHO}, Grete.nii.gz", "stray.nii.gz"):
+        shutil.copy(hospital.scan("a_pre"), hospital.root / "scans" / name)
+    _, findings = hospital.screen()
+    told = dict(zip(findings["scan_id"], findings["measured"], strict=True))
+    assert told == {"?": "no row for 2 whose paths are no scan ids", "stray": "no row"}

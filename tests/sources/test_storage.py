@@ -8,7 +8,7 @@ import pytest
 from faulty_storage import FaultyStorage
 
 from coala_kedro.imaging.files import VolumeError
-from coala_kedro.sources import storage
+from coala_kedro.sources import find_volumes, storage
 from coala_kedro.sources.storage import (
     DownloadError,
     check_location,
@@ -258,3 +258,23 @@ class TestLocation:
         assert "hunter2" not in str(error.value)
         check_location("/data/scans")
         check_location("memory://scans")
+
+
+@pytest.mark.parametrize("fault", [OSError, FileNotFoundError])
+def test_neither_log_nor_error_name_a_patient_of_a_remote_folder(
+    faulty, monkeypatch, caplog, fault
+):
+    faulty.pipe("/hospital/s1_Mueller.nii.gz", b"")
+    (volume,) = find_volumes("faulty://hospital", "{scan_id}_*.nii.gz").values()
+
+    def refuse(fs, place, **_):
+        raise fault(f"no {place}")
+
+    monkeypatch.setattr(FaultyStorage, "info", refuse)
+    for use in (volume.whole, lambda: volume.fingerprint):
+        with pytest.raises(
+            DownloadError, match="faulty://hospital/… cannot be downloaded"
+        ) as error:
+            use()
+        assert "Mueller" not in str(error.value)
+    assert "Mueller" not in caplog.text

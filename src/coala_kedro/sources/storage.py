@@ -70,12 +70,15 @@ def check_location(location: str) -> None:
         raise VolumeError(f"{location} cannot be opened: {error}.") from None
 
 
-def open_storage(location: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:
+def open_storage(
+    location: str, storage_options: Mapping[str, Any], title: str = ""
+) -> tuple[Any, str]:
     """Open the filesystem of a remote location; some connect at once.
 
     Args:
         location: URL.
         storage_options: As fsspec takes them for this kind of URL: credentials and the like.
+        title: What messages call it, if not by its location.
 
     Returns:
         The fsspec filesystem, and the location as it is called there.
@@ -83,17 +86,18 @@ def open_storage(location: str, storage_options: Mapping[str, Any]) -> tuple[Any
     Raises:
         DownloadError: It could not be opened, though it was tried several times.
     """
-    return retried(location, lambda: fsspec.core.url_to_fs(location, **storage_options))
+    return retried(location, lambda: fsspec.core.url_to_fs(location, **storage_options), title)
 
 
 @contextmanager
-def fetched(location: str, storage_options: Mapping[str, Any]) -> Iterator[Path]:
+def fetched(location: str, storage_options: Mapping[str, Any], title: str = "") -> Iterator[Path]:
     """Have a file or folder at a local path for a while.
 
     Args:
         location: Local path or URL; of a folder, only the files that lie directly in it count. A
             detached header (`.mhd`, `.nhdr`) brings its data file along.
         storage_options: As `open_storage` takes them.
+        title: What messages call it, if not by its location.
 
     Yields:
         A local path as it is; of anything else the path of a copy, which is removed afterwards.
@@ -110,12 +114,12 @@ def fetched(location: str, storage_options: Mapping[str, Any]) -> Iterator[Path]
         return
     cache = Path(tempfile.mkdtemp(prefix="coala_download_"))
     try:
-        yield _download(location, storage_options, cache)
+        yield _download(location, storage_options, cache, title)
     finally:
         shutil.rmtree(cache, ignore_errors=True)
 
 
-def content_fingerprint(location: str, storage_options: Mapping[str, Any]) -> str:
+def content_fingerprint(location: str, storage_options: Mapping[str, Any], title: str = "") -> str:
     """Fingerprint of what a location holds, wherever it lies.
 
     Local files are fingerprinted by their content; of a folder, by the contents of its files,
@@ -137,42 +141,55 @@ def content_fingerprint(location: str, storage_options: Mapping[str, Any]) -> st
         except OSError as error:
             return type(error).__name__
         return prints[0] if files == [path] else fingerprint(prints)
-    fs, place = open_storage(location, storage_options)
-    infos = retried(location, lambda: _remote_files(fs, place))
+    fs, place = open_storage(location, storage_options, title)
+    infos = retried(location, lambda: _remote_files(fs, place), title)
     return fingerprint(sorted(_mark(info) for info in infos.values()))
 
 
-def retried(location: str, action: Callable[[], T]) -> T:
+def retried(location: str, action: Callable[[], T], title: str = "") -> T:
     """Do something with a remote location, again if it fails.
+
+    Args:
+        location: URL.
+        action: What to do.
+        title: What messages call it, if not by its location: they then name no part of that.
 
     Raises:
         DownloadError: It failed every time, or in a way that the next time would not mend.
     """
-    reason: Exception = OSError()
+    shown, reason = title or location, ""
     for wait_s in (*WAITS_S, 0):
         try:
             return action()
         except (FileNotFoundError, PermissionError, ImportError, TypeError) as error:
-            reason = error
+            reason = _told(error, location, shown)
             break
         # Every storage has errors of its own for a broken connection, few of them an OSError.
         except Exception as error:
-            reason = error
-            logger.warning("%s: %s: %s", location, type(error).__name__, error)
+            reason = _told(error, location, shown)
+            logger.warning("%s: %s", shown, reason)
             time.sleep(wait_s)
     raise DownloadError(
-        f"{location} cannot be downloaded ({type(reason).__name__}: {reason}). Is it there, do the "
+        f"{shown} cannot be downloaded ({reason}). Is it there, do the "
         "entry's credentials allow to read it, does the network stand, and has "
         f"{tempfile.gettempdir()} (TMPDIR) room for it?"
     ) from None
 
 
-def _download(location: str, storage_options: Mapping[str, Any], cache: Path) -> Path:
-    fs, place = open_storage(location, storage_options)
-    infos = retried(location, lambda: _remote_files(fs, place))
+def _told(error: Exception, location: str, title: str) -> str:
+    """The error; without its text where that has a part of a location that nobody is to see."""
+    hidden = location.removeprefix(title.removesuffix("…")).split("/")
+    if title != location and any(part in str(error) for part in filter(None, hidden)):
+        return type(error).__name__
+    return f"{type(error).__name__}: {error}"
+
+
+def _download(location: str, storage_options: Mapping[str, Any], cache: Path, title: str) -> Path:
+    fs, place = open_storage(location, storage_options, title)
+    infos = retried(location, lambda: _remote_files(fs, place), title)
     folder = cache / (PurePosixPath(place).name or "files")
     folder.mkdir()
-    retried(location, lambda: _get_missing(fs, infos, folder))
+    retried(location, lambda: _get_missing(fs, infos, folder), title)
     return folder / PurePosixPath(place).name if place in infos else folder
 
 
@@ -193,7 +210,7 @@ def _get_missing(fs: Any, infos: Infos, folder: Path) -> None:
             else:
                 short[name] = n_bytes
     for name, n_bytes in short.items():
-        raise OSError(f"only {n_bytes} of {infos[name]['size']} bytes came of {_base(name)}")
+        raise OSError(f"only {n_bytes} of {infos[name]['size']} bytes of a file came")
 
 
 def _remote_files(fs: Any, place: str) -> Infos:

@@ -92,7 +92,7 @@ class SourceVolume:
             VolumeError: As `whole`.
         """
         with (
-            fetched(self.location, self.storage_options) as place,
+            fetched(self.location, self.storage_options, self.title) as place,
             self._named_otherwise(place) as path,
         ):
             try:
@@ -109,7 +109,7 @@ class SourceVolume:
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the content and of how it is read, wherever it lies."""
-        content = content_fingerprint(self.location, self.storage_options)
+        content = content_fingerprint(self.location, self.storage_options, self.title)
         values = f"values {sorted(self.values)}" if self.values else ""
         options = [self.format, self.segments, "resample" if self.resample else "", values]
         return " ".join([content, *filter(None, options)])
@@ -121,7 +121,7 @@ class SourceVolume:
         Raises:
             DownloadError: It cannot be downloaded.
         """
-        with fetched(self.location, self.storage_options) as path:
+        with fetched(self.location, self.storage_options, self.title) as path:
             yield dataclasses.replace(
                 self, location=str(path), storage_options={}, alias=self.title
             )

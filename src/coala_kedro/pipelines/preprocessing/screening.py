@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from coala_kedro.cohort import OUTLINED_ROLES, TIMEPOINTS, CohortError
+from coala_kedro.cohort import NAME, OUTLINED_ROLES, TIMEPOINTS, CohortError
 from coala_kedro.imaging.inspection import Facts
 from coala_kedro.pipelines.preprocessing.checks import (
     ANATOMY_CHECKS,
@@ -78,8 +79,14 @@ def judge_files(
             if reader in masks[scan_id]:
                 found = facts.get("masks", {}).get(reader, {})
             rows += _judge(scan_id, f"mask of {reader}", found, MASK_CHECKS, screening)
-    for stray in sorted((set(scan_files) | set(masks)) - set(table["scan_id"])):
+    strays = (set(scan_files) | set(masks)) - set(table["scan_id"])
+    fit = {stray for stray in strays if re.fullmatch(NAME, stray)}
+    for stray in sorted(fit):
         rows += _judge(stray, "scans.csv", {"no_row": "no row"}, SCAN_CHECKS, screening)
+    if others := len(strays - fit):
+        # A path that is no scan id may be somebody's name.
+        told: Facts = {"no_row": f"no row for {others} whose paths are no scan ids"}
+        rows += _judge("?", "scans.csv", told, SCAN_CHECKS, screening)
     for scan_id, found in _beside_each_other(table, inspected, trained_on):
         rows += _judge(scan_id, "cohort", found, COHORT_CHECKS, screening)
     return pd.DataFrame(rows, columns=FINDINGS)
