@@ -109,6 +109,18 @@ def test_a_scan_that_is_there_twice_is_named(table):
     }
 
 
+@pytest.mark.parametrize("name", ["Müller, Hans", "Hans^Quxfather", "Quxfather "])
+def test_an_id_that_is_a_name_is_not_shown(table, name):
+    table.loc[1, "patient_id"] = name
+    table.loc[2, "scan_id"] = name
+    table.loc[2, "role"] = "train"
+    assert set(faults_of(table)) == {
+        f"- scan 'a_pre', column 'patient_id': what is there {NO_NAME}.",
+        f"- row 3, column 'scan_id': what is there {NO_NAME}.",
+        "- row 3, column 'role': 'train' must be one of manual, unlabelled, test.",
+    }
+
+
 def test_columns_that_the_study_does_not_know_are_dropped(table):
     table["patient_name"] = "Somebody"
     assert "patient_name" not in check_scan_table(table, "internal")

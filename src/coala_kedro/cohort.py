@@ -6,6 +6,7 @@ and, where organs are already outlined, `organs/<scan_id>.nii.gz`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -115,7 +116,9 @@ def _column_faults(failures: pd.DataFrame, table: pd.DataFrame) -> list[str]:
             faults.append(f"column '{value}' is missing: add it to scans.csv")
         elif pd.notna(row):
             rule = _rule(failure["check"])
-            faults.append(f"{_place(table, row)}, column '{column}': {value!r} {rule}")
+            faults.append(
+                f"{_place(table, row)}, column '{column}': {_shown(column, value)} {rule}"
+            )
         elif column not in told:
             faults.append(f"column '{column}': {value!r} {_rule(failure['check'])}")
     return faults
@@ -129,7 +132,14 @@ def _rule(check: str) -> str:
 
 def _place(table: pd.DataFrame, row: int) -> str:
     scan_id = table["scan_id"].get(row) if "scan_id" in table else None
-    return f"row {row + 1}" if pd.isna(scan_id) else f"scan '{scan_id}'"
+    is_id = isinstance(scan_id, str) and re.fullmatch(NAME, scan_id)
+    return f"scan '{scan_id}'" if is_id else f"row {row + 1}"
+
+
+def _shown(column: str, value: object) -> str:
+    """A value that is not allowed; of an id that has words only that: it may be a name."""
+    words = column in ("scan_id", "patient_id") and re.search(r"[^\W\d_]{2}", str(value))
+    return "what is there" if words and not re.fullmatch(NAME, str(value)) else repr(value)
 
 
 def scans_with_role(table: pd.DataFrame, *roles: str) -> list[str]:
