@@ -16,7 +16,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric_name
 
 from coala_kedro import tracking
-from coala_kedro.tracking import PrivateTagsHooks, TrackingHooks, TrainingMonitor
+from coala_kedro.private_tags import PrivateTagsHooks
+from coala_kedro.tracking import TrackingHooks, TrainingMonitor
 from coala_kedro.work import WorkStoppedError
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from coala_kedro.catalog import WholeFileCatalog
 from coala_kedro.hooks import ResultHooks, StopHooks
-from coala_kedro.tracking import PrivateTagsHooks, TrackingHooks
+from coala_kedro.private_tags import PrivateTagsHooks
+from coala_kedro.tracking import TrackingHooks
 
 ROOT = Path(__file__).parents[2]
 

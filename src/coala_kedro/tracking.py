@@ -2,19 +2,17 @@
 
 kedro-mlflow opens one run per `kedro run`. This module adds a child run per training with live
 curves, which goes on when the training does, groups runs by study, and logs what the catalog asks
-for (`metadata: {mlflow: [artifact, metrics, plans]}`). Its tags tell neither who ran a study nor on
-which host or in which folder, unless the parameter `mlflow_tells_who_and_where` asks for it.
+for (`metadata: {mlflow: [artifact, metrics, plans]}`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import psutil
-from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 
@@ -52,11 +49,6 @@ _MAX_BATCH = 500  # MLflow takes 1000 metrics at once.
 _PLANS_FILE = "nnUNetPlans.json"
 _RUN_FILE = "mlflow_run.json"
 _PARENT, _STUDY, _PROCESS = "mlflow.parentRunId", "study", "process"
-
-_ASKED = "mlflow_tells_who_and_where"
-_TAGS_FROM_ENVIRONMENT = "MLFLOW_RUN_CONTEXT"
-"""What MLflow's own environment variable of this name holds, as JSON, takes precedence."""
-_NOBODY = {"mlflow.user": "", "mlflow.source.name": "kedro", "mlflow.source.git.repoURL": ""}
 
 
 @dataclass(frozen=True)
@@ -197,44 +189,6 @@ class _TrainingRun:
             yield
         except MlflowException as error:
             logger.warning("MLflow does not answer, the training goes on: %s", error)
-
-
-class PrivateTagsHooks:
-    """Keeps users, hosts and folders from MLflow's tags; registered before anything opens a run."""
-
-    def __init__(self) -> None:
-        self._all_told = False
-
-    @hook_impl(tryfirst=True)
-    def after_context_created(self, context: KedroContext) -> None:
-        """Say nobody's name where MLflow would tell user, script and repository.
-
-        Raises:
-            ValueError: The parameter is neither true nor false.
-        """
-        asked = context.config_loader["parameters"].get(_ASKED, False)
-        if not isinstance(asked, bool):
-            raise ValueError(f"The parameter {_ASKED} must be true or false, not {asked!r}.")
-        self._all_told = asked
-        if not asked:
-            given = json.loads(os.environ.get(_TAGS_FROM_ENVIRONMENT, "{}"))
-            os.environ[_TAGS_FROM_ENVIRONMENT] = json.dumps(_NOBODY | given)
-
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Leave folders out of what kedro-mlflow, which comes next, makes tags of."""
-        if not self._all_told:
-            run_params["project_path"] = ""
-            run_params["runtime_params"] = _without_places(run_params["runtime_params"] or {})
-
-
-def _without_places(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters but for paths and URLs."""
-    return {
-        name: _without_places(value) if isinstance(value, Mapping) else value
-        for name, value in parameters.items()
-        if not ("/" in str(value) and isinstance(value, str | Path))
-    }
 
 
 class TrackingHooks:

@@ -85,8 +85,8 @@ def judge_files(
         rows += _judge(stray, "scans.csv", {"no_row": "no row"}, SCAN_CHECKS, screening)
     if others := len(strays - fit):
         # A path that is no scan id may be somebody's name.
-        told: Facts = {"no_row": f"no row for {others} whose paths are no scan ids"}
-        rows += _judge("?", "scans.csv", told, SCAN_CHECKS, screening)
+        counted: Facts = {"no_row": f"no row for {others} whose paths are no scan ids"}
+        rows += _judge("?", "scans.csv", counted, SCAN_CHECKS, screening)
     for scan_id, found in _beside_each_other(table, inspected, trained_on):
         rows += _judge(scan_id, "cohort", found, COHORT_CHECKS, screening)
     return pd.DataFrame(rows, columns=FINDINGS)

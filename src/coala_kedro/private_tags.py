@@ -1,0 +1,55 @@
+"""MLflow's tags, without who ran a study, on which host and in which folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+
+_ASKED = "mlflow_tells_who_and_where"
+_TAGS_FROM_ENVIRONMENT = "MLFLOW_RUN_CONTEXT"
+"""What MLflow's own environment variable of this name holds, as JSON, takes precedence."""
+_NOBODY = {"mlflow.user": "", "mlflow.source.name": "kedro", "mlflow.source.git.repoURL": ""}
+
+
+class PrivateTagsHooks:
+    """Keeps users, hosts and folders from MLflow's tags; registered before anything opens a run."""
+
+    def __init__(self) -> None:
+        self._all_told = False
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Say nobody's name where MLflow would tell user, script and repository.
+
+        Raises:
+            ValueError: The parameter is neither true nor false.
+        """
+        asked = context.config_loader["parameters"].get(_ASKED, False)
+        if not isinstance(asked, bool):
+            raise ValueError(f"The parameter {_ASKED} must be true or false, not {asked!r}.")
+        self._all_told = asked
+        if not asked:
+            given = json.loads(os.environ.get(_TAGS_FROM_ENVIRONMENT, "{}"))
+            os.environ[_TAGS_FROM_ENVIRONMENT] = json.dumps(_NOBODY | given)
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Leave folders out of what kedro-mlflow, which comes next, makes tags of."""
+        if not self._all_told:
+            run_params["project_path"] = ""
+            run_params["runtime_params"] = _without_places(run_params["runtime_params"] or {})
+
+
+def _without_places(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters but for paths and URLs."""
+    return {
+        name: _without_places(value) if isinstance(value, Mapping) else value
+        for name, value in parameters.items()
+        if not ("/" in str(value) and isinstance(value, str | Path))
+    }
