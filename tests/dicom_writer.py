@@ -5,9 +5,14 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    RTStructureSetStorage,
+    generate_uid,
+)
 
 
 def uid(*names):
@@ -167,3 +172,58 @@ def write_seg(masks, slices, path, omit_empty_frames=True, kind=SegmentationType
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     segmentation.save_as(path)
+
+
+def write_rtstruct(regions, slices, path, kind="CLOSED_PLANAR"):
+    """Write contours by region as one RT structure set of a series.
+
+    Args:
+        regions: Contours (N, 3; xyz, LPS, mm), by name of the region.
+        slices: Data sets of the series.
+        path: The file.
+        kind: ContourGeometricType.
+    """
+    made = _empty(uid(path, "instance"), RTStructureSetStorage)
+    first = slices[0]
+    identity = _identity("planning", 0) | {
+        "SOPClassUID": RTStructureSetStorage,
+        "SOPInstanceUID": uid(path, "instance"),
+        "Modality": "RTSTRUCT",
+        "FrameOfReferenceUID": None,
+        "ImageType": None,
+    }
+    set_elements(made, identity)
+    images = [_of(ReferencedSOPInstanceUID=s.SOPInstanceUID) for s in slices]
+    series = _of(SeriesInstanceUID=first.SeriesInstanceUID, ContourImageSequence=images)
+    study = _of(RTReferencedSeriesSequence=[series])
+    made.ReferencedFrameOfReferenceSequence = [
+        _of(FrameOfReferenceUID=first.FrameOfReferenceUID, RTReferencedStudySequence=[study])
+    ]
+    made.StructureSetROISequence, made.ROIContourSequence = [], []
+    for number, (name, contours) in enumerate(regions.items(), start=1):
+        made.StructureSetROISequence.append(
+            _of(
+                ROINumber=number,
+                ROIName=name,
+                ReferencedFrameOfReferenceUID=first.FrameOfReferenceUID,
+            )
+        )
+        stored = [
+            _of(
+                ContourGeometricType=kind,
+                NumberOfContourPoints=len(points),
+                # 16 characters for a number, as the standard has it.
+                ContourData=[f"{value:.9g}" for point in points for value in point],
+            )
+            for points in contours
+        ]
+        made.ROIContourSequence.append(_of(ReferencedROINumber=number, ContourSequence=stored))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.save_as(path, enforce_file_format=True)
+
+
+def _of(**elements):
+    made = Dataset()
+    for keyword, value in elements.items():
+        setattr(made, keyword, value)
+    return made

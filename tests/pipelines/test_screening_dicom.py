@@ -149,11 +149,12 @@ BROKEN = {
     "file cut off": (lambda h: truncate(h.slice(4)), "damaged_files", "missing_slices"),
     "file of text": (lambda h: h.slice(99).write_text("?"), "damaged_files"),
     "no position": (all_with(ImagePositionPatient=None), "unreadable"),
-    "no image at all": (empty_folder, "unreadable"),
+    "no image at all": (empty_folder, "other_files", "unreadable"),
     "few slices": (spoiled(lambda made: made[3:11]), "few_slices", "short"),
     "mask cut off": (lambda h: truncate(h.seg("a_pre")), "mask_unreadable", "mask_unreadable"),
     "no such segment": (rename_segments, "no_segment"),
-    "segmentation of another scan": (seg_of_another_scan, "mask_grid", "mask_grid"),
+    "segmentation of another scan": (
+        seg_of_another_scan, "mask_frame", "mask_frame", "mask_grid", "mask_grid"),
     "no segmentation": (lambda h: h.seg("a_pre").unlink(), "no_reader"),
 }  # fmt: skip
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Literal, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
+from pydantic import ValidationError
 
 from coala_kedro.sources import (
     DownloadError,
     Format,
+    SeriesChoice,
     SourceError,
     SourceVolume,
     Values,
@@ -49,6 +51,14 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
           pattern: "{scan_id}/*/CT_*"
           format: dicom_series
 
+        external.raw_scans:  # all series of a study in one folder
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: /pacs/export
+          pattern: "{scan_id}"
+          format: dicom_series
+          series: {description: "(?i).*(portal|pv).*", slice_thickness_mm: 5}
+          tilt: resample
+
         oslo.raw_scans:  # folders of patients and days, which nobody is to see
           type: coala_kedro.datasets.HospitalVolumesDataset
           path: /pacs/export
@@ -75,6 +85,13 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
           pattern: "{reader}/{scan_id}.seg.nrrd"
           segments: "(?i)tumou?r.*"
 
+        external.raw_reader_masks:  # outlines of radiotherapy planning
+          type: coala_kedro.datasets.HospitalVolumesDataset
+          path: /planning
+          pattern: "{scan_id}/{reader}/RS*.dcm"
+          format: rtstruct
+          segments: "GTV.*"
+
         bucket.raw_scans:  # an S3 bucket; needs `pip install s3fs`
           type: coala_kedro.datasets.HospitalVolumesDataset
           path: s3://hospital/ct
@@ -94,6 +111,8 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
         segments: str | Mapping[str, str] | None = None,
         values: Values = None,
         resample: Literal["nearest"] | None = None,
+        series: Mapping[str, Any] | None = None,
+        tilt: Literal["resample"] | None = None,
         pseudonyms: str | None = None,
         credentials: Mapping[str, Any] | None = None,
         fs_args: Mapping[str, Any] | None = None,
@@ -104,12 +123,18 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
         Args:
             path: Local folder, or URL of a remote one (`s3://`, `gs://`, `abfs://`, `sftp://`).
             pattern: Path of a volume below it; for `dicom_series`, of the folder with its files.
-            format: `volume` (NIfTI, NRRD, MetaImage by suffix), `dicom_series` or `dicom_seg`.
-            segments: Of `dicom_seg` and Slicer's `.seg.nrrd`: a regular expression for the whole
-                label of the segments that are the mask, or one for each reader by name.
+            format: `volume` (NIfTI, NRRD, MetaImage by suffix), `dicom_series`, `dicom_seg` or
+                `rtstruct`.
+            segments: Of `dicom_seg`, `rtstruct` and Slicer's `.seg.nrrd`: a regular expression for
+                the whole label of the segments (name of the regions) that are the mask, or one for
+                each reader by name.
             values: Of other label files: the values that are the mask, or those of each reader by
                 name. Without it, a file must be a mask of 0 and 1.
             resample: `nearest` puts masks that lie on another grid than their scan on its grid.
+            series: Of `dicom_series`: which of several in a folder, by the attributes of
+                `imaging.dicom_stacks.SeriesChoice`.
+            tilt: Of `dicom_series`: `resample` corrects tilted gantries; see
+                `imaging.dicom.read_series`. Masks drawn on such series need `resample: nearest`.
             pseudonyms: CSV with the columns `found` (what the placeholders of a path stand for,
                 joined by `_`) and `scan_id`.
             credentials: What opens the URL, for fsspec.
@@ -117,8 +142,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             metadata: Anything kedro-viz or another plugin reads; ignored here.
 
         Raises:
-            DatasetError: The pattern, the format, `segments`, `values`, `resample` or the URL is
-                wrong.
+            DatasetError: The pattern, the format, an option or the URL is wrong.
         """
         if resample not in (None, "nearest"):
             raise DatasetError(f"`resample` can be 'nearest' or be left out, not '{resample}'.")
@@ -132,6 +156,7 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
         self._segments = segments or ""
         self._values = values
         self._resample = resample
+        self._series, self._tilt = _series_options(series, tilt, format)
         self._pseudonyms = pseudonyms
         self._storage_options = {**(credentials or {}), **(fs_args or {})}
         self.metadata = metadata
@@ -163,6 +188,8 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             self._segments,
             self._storage_options,
             resample=self._resample is not None,
+            series=self._series,
+            correct_tilt=self._tilt is not None,
             pseudonyms=read_pseudonyms(self._pseudonyms) if self._pseudonyms else None,
             values=self._values,
         )
@@ -181,5 +208,23 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             "segments": self._segments,
             "values": self._values,
             "resample": self._resample,
+            "series": self._series,
+            "tilt": self._tilt,
             "pseudonyms": self._pseudonyms,
         }
+
+
+def _series_options(
+    series: Mapping[str, Any] | None, tilt: str | None, format: str
+) -> tuple[SeriesChoice | None, str | None]:
+    if tilt not in (None, "resample"):
+        raise DatasetError(f"`tilt` can be 'resample' or be left out, not '{tilt}'.")
+    if (series is not None or tilt) and format != "dicom_series":
+        raise DatasetError("`series` and `tilt` go with the format 'dicom_series'.")
+    try:
+        return None if series is None else SeriesChoice(**series), tilt
+    except ValidationError as error:
+        told = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'series'}: {e['msg']}" for e in error.errors()
+        )
+        raise DatasetError(f"`series` is not as it must be: {told}.") from None

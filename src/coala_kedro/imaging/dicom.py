@@ -13,41 +13,68 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
+from coala_kedro.imaging.dicom_files import same_pixels
 from coala_kedro.imaging.dicom_headers import Numbers, SliceHeader, read_headers
+from coala_kedro.imaging.dicom_origin import Origin
+from coala_kedro.imaging.dicom_stacks import (
+    SAME_POSITION_MM,
+    SeriesChoice,
+    Stack,
+    choose_stacks,
+    describe_stacks,
+    n_at_one_place,
+    n_copies,
+)
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.modalities import modality_name
 
-_SAME_POSITION_MM = 0.01
+_AIR_HU = -1024
 _DECIMALS = 4
 """Headers hold decimal text: directions and spacings that agree to so many places are the same."""
 
 Facts = dict[str, bool | int | float | str]
 
 
-def inspect_series(folder: Path) -> Facts:
+def inspect_series(
+    folder: Path, choice: SeriesChoice | None = None, *, correct_tilt: bool = False
+) -> Facts:
     """Measure a series by its headers alone; whatever is in the files, it raises nothing.
 
     Args:
         folder: Folder of the files; see `dicom_headers.read_headers`.
+        choice: Which of several series is meant.
+        correct_tilt: Whether `read_series` is told to.
 
     Returns:
-        `n_files`, `n_unreadable_files`; of the readable ones `n_series`, `modality`,
-        `samples_per_pixel`, `is_localizer`, `is_secondary_capture`, `is_multiframe`,
-        `has_rescale`, `n_slice_grids` (different rows, columns or spacings), `n_orientations`;
-        where there are positions `n_slices` (different ones), `n_duplicate_slices`,
-        `n_missing_slices`, `irregularity_mm` (largest departure of a gap from whole multiples of
-        the usual one, or of a position from the line from the first to the last), `tilt_degrees`
-        (between that line and the slices' normal); and where the headers say so
-        `slice_thickness_mm`, `scanner`.
+        `n_files`, `n_unreadable_files`, `other_files` (in words, what is no image); where there is
+        a choice that nothing fits `no_such_series` (in words, what is there); of the readable ones
+        that are meant `n_series`, `modality`, `samples_per_pixel`, `is_localizer`,
+        `is_secondary_capture`, `is_multiframe`, `has_rescale`, `n_slice_grids` (different rows,
+        columns or spacings), `n_orientations`; where there are several series or acquisitions
+        `several_series` or `several_acquisitions` (in words); else, where there are positions,
+        `n_slices` (different ones), `n_duplicate_slices` (the same image or pixels),
+        `n_overlapping_slices` (other images at one position), `n_missing_slices`,
+        `irregularity_mm` (largest departure of a gap from whole multiples of the usual one, or of
+        a position from the line from the first to the last), `tilt_degrees` (between that line and
+        the slices' normal; `corrected_tilt_degrees` where it is corrected); and where the headers
+        say so `slice_thickness_mm`, `scanner`.
     """
-    headers, n_unreadable = read_headers(folder)
+    content = read_headers(folder)
     facts: Facts = {
-        "n_files": len(headers) + n_unreadable,
-        "n_unreadable_files": n_unreadable,
+        "n_files": len(content.headers) + content.n_unreadable,
+        "n_unreadable_files": content.n_unreadable,
     }
-    if not headers:
+    if content.others:
+        facts["other_files"] = content.others
+    if not content.headers:
         return facts
+    stacks = choose_stacks(content.headers, choice)
+    if not stacks:
+        there = describe_stacks(choose_stacks(content.headers, None))
+        return facts | {"no_such_series": f"there is {there}"}
+    headers = [header for stack in stacks for header in stack.slices]
     facts |= {
         "n_series": len({h.series for h in headers}),
         "modality": "/".join(
@@ -61,9 +88,7 @@ def inspect_series(folder: Path) -> Facts:
         "n_slice_grids": len({_slice_grid(h) for h in headers}),
         "n_orientations": len({_rounded(h.cosines) for h in headers}),
     }
-    if all(h.position_mm and h.cosines for h in headers):
-        positions_mm = np.array([h.position_mm for h in headers])
-        facts |= _inspect_positions(positions_mm, _axes(headers[0])[2])
+    facts |= _inspect_stacks(stacks, correct_tilt)
     thickness_mm, _ = Counter(h.thickness_mm for h in headers).most_common(1)[0]
     if thickness_mm:
         facts["slice_thickness_mm"] = thickness_mm
@@ -72,21 +97,67 @@ def inspect_series(folder: Path) -> Facts:
     return facts
 
 
-def read_series(folder: Path) -> sitk.Image:
+def _inspect_stacks(stacks: Sequence[Stack], correct_tilt: bool) -> Facts:
+    headers = [header for stack in stacks for header in stack.slices]
+    if len({h.series for h in headers}) > 1:
+        return {"several_series": describe_stacks(stacks)}
+    if not all(h.position_mm and h.cosines for h in headers):
+        return {}
+    copies, at_one_place = 0, n_at_one_place(headers)
+    if at_one_place:
+        copies = n_copies(headers, same_pixels)
+    if len(stacks) > 1 and copies < at_one_place:
+        return {"several_acquisitions": describe_stacks(stacks), "n_duplicate_slices": copies}
+    positions_mm = np.array([h.position_mm for h in headers])
+    facts = _inspect_positions(positions_mm, _axes(headers[0])[2])
+    facts["n_duplicate_slices"] = copies
+    if copies < at_one_place:
+        facts["n_overlapping_slices"] = at_one_place - copies
+    if correct_tilt and "tilt_degrees" in facts:
+        facts["corrected_tilt_degrees"] = facts.pop("tilt_degrees")
+    return facts
+
+
+def series_origin(folder: Path, choice: SeriesChoice | None = None) -> Origin:
+    """The UIDs of a series, by which a segmentation tells what it was drawn on."""
+    headers = [
+        h for stack in choose_stacks(read_headers(folder).headers, choice) for h in stack.slices
+    ]
+    return Origin(
+        series=frozenset(h.series for h in headers) - {""},
+        frames=frozenset(h.frame_of_reference for h in headers) - {""},
+        images=frozenset(h.instance for h in headers) - {""},
+    )
+
+
+def read_series(
+    folder: Path, choice: SeriesChoice | None = None, *, correct_tilt: bool = False
+) -> sitk.Image:
     """Read a series (xyz, LPS, mm, HU); slices in order of their positions, whatever their names.
 
     Gaps are not looked at, see `inspect_series`: their mean is the spacing.
+
+    Args:
+        folder: Folder of the files.
+        choice: Which of several series is meant.
+        correct_tilt: Move every slice of a tilted gantry within its plane, to where a straight
+            stack has it: voxels are interpolated along rows and columns alone, the grid is wide
+            enough for all slices, and what none of them covers is air.
 
     Returns:
         CT of the type that GDCM reads, or 32-bit floating point where a rescale is not of whole
         numbers; nothing else of the headers.
 
     Raises:
-        VolumeError: There is no series, or more than one; slices differ in size or direction, or
-            have several values a voxel; a file is damaged.
+        VolumeError: There is no series, or more than one, or more than one acquisition; slices
+            differ in size or direction, or have several values a voxel; a file is damaged.
     """
-    headers, n_unreadable = read_headers(folder)
-    _check_one_series(headers, n_unreadable)
+    content = read_headers(folder)
+    stacks = choose_stacks(content.headers, choice)
+    headers: Sequence[SliceHeader] = [header for stack in stacks for header in stack.slices]
+    _check_one_series(headers, content.n_unreadable)
+    if len(stacks) > 1:
+        raise VolumeError(f"There are {len(stacks)} acquisitions: {describe_stacks(stacks)}")
     row, column, normal = _axes(headers[0])
     headers = sorted(headers, key=lambda h: float(np.dot(h.position_mm, normal)))
     image = _read_slices(headers)
@@ -97,14 +168,38 @@ def read_series(folder: Path) -> sitk.Image:
     image.SetSpacing((column_spacing_mm, row_spacing_mm, gap_mm))
     image.SetOrigin(first.position_mm)
     image.SetDirection(np.column_stack([row, column, normal]).ravel().tolist())
-    return image
+    return _straightened(image, headers) if correct_tilt else image
+
+
+def _straightened(image: sitk.Image, headers: Sequence[SliceHeader]) -> sitk.Image:
+    """Move slices within their planes to where their headers say they lie."""
+    row, column, _ = _axes(headers[0])
+    spacing_yx_mm = np.array(image.GetSpacing())[1::-1]
+    from_first_mm = np.subtract([h.position_mm for h in headers], headers[0].position_mm)
+    offsets = from_first_mm @ np.column_stack([column, row]) / spacing_yx_mm  # voxels, yx
+    if np.abs(offsets * spacing_yx_mm).max() <= SAME_POSITION_MM:
+        return image
+    low = np.floor(offsets.min(axis=0)).astype(int)
+    margin = np.ceil(offsets.max(axis=0)).astype(int) - low
+    voxels = sitk.GetArrayViewFromImage(image)
+    whole = voxels.dtype.kind in "iu"
+    straight = np.empty((len(voxels), *(voxels.shape[1:] + margin)), voxels.dtype)
+    for plane, offset, moved in zip(voxels, offsets, straight, strict=True):
+        wide = np.pad(plane.astype(np.float32), [(0, m) for m in margin], constant_values=_AIR_HU)
+        shifted = ndimage.shift(wide, offset - low, order=1, cval=_AIR_HU, mode="grid-constant")
+        moved[:] = np.rint(shifted) if whole else shifted
+    made = sitk.GetImageFromArray(straight)
+    made.SetSpacing(image.GetSpacing())
+    made.SetDirection(image.GetDirection())
+    made.SetOrigin(image.TransformIndexToPhysicalPoint((int(low[1]), int(low[0]), 0)))
+    return made
 
 
 def _check_one_series(headers: Sequence[SliceHeader], n_unreadable: int) -> None:
     if n_unreadable:
         raise VolumeError(f"{n_unreadable} files are no DICOM, or are damaged")
     if not headers:
-        raise VolumeError("There is no DICOM file in the folder")
+        raise VolumeError("There is no DICOM file of the series in the folder")
     if not all(h.position_mm and h.cosines and h.spacing_mm for h in headers):
         raise VolumeError("The files do not say where their slices lie")
     counted = {
@@ -121,6 +216,7 @@ def _check_one_series(headers: Sequence[SliceHeader], n_unreadable: int) -> None
 def _read_slices(headers: Sequence[SliceHeader]) -> sitk.Image:
     """Stack the files' slices in HU, without the headers' texts."""
     reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")  # It reads files without preamble, if it is asked at all.
     reader.SetFileNames([str(h.path) for h in headers])
     pixel_type = _pixel_type({h.rescale for h in headers})
     if pixel_type is not None:
@@ -168,10 +264,9 @@ def _inspect_positions(positions_mm: np.ndarray, normal: np.ndarray) -> Facts:
     heights_mm = positions_mm @ normal
     order = np.argsort(heights_mm, kind="stable")
     gaps_mm = np.diff(heights_mm[order])
-    apart = gaps_mm > _SAME_POSITION_MM
+    apart = gaps_mm > SAME_POSITION_MM
     facts: Facts = {
         "n_slices": int(apart.sum()) + 1,
-        "n_duplicate_slices": int((~apart).sum()),
         "n_missing_slices": 0,
         "irregularity_mm": 0.0,
     }

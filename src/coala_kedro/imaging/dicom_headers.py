@@ -1,14 +1,15 @@
 """What the headers of DICOM images say, by an allow-list; nothing else of them is ever read.
 
 Headers hold who somebody is, and pydicom shows what it cannot make sense of in errors and
-warnings: none of either leaves this module.
+warnings: none of either leaves this module or `dicom_files`.
 """
 
 from __future__ import annotations
 
-import logging
+import functools
 import math
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,24 @@ import numpy as np
 import pydicom
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import UID, SecondaryCaptureImageStorage
+from pydicom.valuerep import TM
+
+from coala_kedro.imaging.dicom_files import (
+    SLICE_SUFFIXES,
+    is_image,
+    name_shape,
+    open_dicom,
+    shown_modality,
+    shown_name,
+)
 
 HEADER_TAGS = (
     # What kind of image it is, and which belong together.
-    "SOPClassUID", "SeriesInstanceUID", "Modality", "ImageType", "NumberOfFrames",
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
+    "ImageType", "NumberOfFrames", "SeriesNumber", "SeriesDescription", "InstanceNumber",
+    "AcquisitionNumber", "TemporalPositionIdentifier", "AcquisitionTime", "ContentTime",
+    "ConvolutionKernel",
     # The grid.
     "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient",
     "SliceThickness",
@@ -30,12 +44,8 @@ HEADER_TAGS = (
     # The scanner, by which results are grouped.
     "Manufacturer", "ManufacturerModelName",
 )  # fmt: skip
-"""All that is read of a header. UIDs are compared in memory and go nowhere."""
+"""All that is read of a header. UIDs, times and descriptions are compared in memory, go nowhere."""
 
-_OTHER_SUFFIXES = {
-    ".csv", ".gz", ".htm", ".html", ".jpg", ".json", ".md", ".nii", ".pdf", ".png", ".txt", ".xml",
-}  # fmt: skip
-_DIRECTORY = "DICOMDIR"
 _PIXELS = Tag("PixelData")
 _NOT_TOLD = 0xFFFFFFFF
 _END_OF_FRAMES = bytes.fromhex("feffdde000000000")
@@ -44,9 +54,6 @@ _COSINE_TOLERANCE = 0.01
 """Above what some scanners round to, below any angle that somebody would choose."""
 
 Numbers = tuple[float, ...]
-
-# What pydicom logs names the file, and folders are at times named after patients.
-logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,16 @@ class SliceHeader:
             angles.
         thickness_mm: Of the slice; 0 if it is not told.
         scanner: Manufacturer and model.
+        instance: UID of the image, to be compared only.
+        frame_of_reference: UID, to be compared only.
+        number: Of the series; None if it is not told.
+        description: Of the series; it may name somebody.
+        instance_number: In the series.
+        acquisition: Its number.
+        temporal_position: As told by dynamic scans.
+        time_s: Of the acquisition, else of the content; after midnight.
+        image_type: Joined by `/`.
+        kernel: Of the reconstruction.
     """
 
     path: Path
@@ -87,33 +104,77 @@ class SliceHeader:
     cosines: Numbers
     thickness_mm: float
     scanner: str
+    instance: str
+    frame_of_reference: str
+    number: int | None
+    description: str
+    instance_number: int | None
+    acquisition: int | None
+    temporal_position: int | None
+    time_s: float | None
+    image_type: str
+    kernel: str
 
 
-def read_headers(folder: Path) -> tuple[list[SliceHeader], int]:
-    """Read the headers of a folder's files.
+@dataclass(frozen=True)
+class FolderContent:
+    """What the files of a folder are.
 
-    Args:
-        folder: Hidden files, a DICOMDIR, texts and pictures in it are left out.
-
-    Returns:
-        Headers in order of the files' names, and how many files cannot be read: they are no
-        DICOM, or cut off, or their values make no sense.
+    Attributes:
+        headers: Of the images, in order of the files' names.
+        n_unreadable: Slices that cannot be read: cut off, of values without sense, or files that
+            are no DICOM but are named like a slice.
+        others: What is no image, counted, in words: modalities of other DICOM objects, and names
+            or endings of other files, as far as they can be nobody's.
     """
-    headers, n_unreadable = [], 0
-    for path in sorted(folder.iterdir()):
-        named_otherwise = path.name == _DIRECTORY or path.suffix.lower() in _OTHER_SUFFIXES
-        if path.name.startswith(".") or named_otherwise or not path.is_file():
-            continue
+
+    headers: tuple[SliceHeader, ...]
+    n_unreadable: int
+    others: str
+
+
+def read_headers(folder: Path) -> FolderContent:
+    """Read the headers of a folder's files; hidden ones are left out.
+
+    What was read last is kept: a folder that did not change is not read again.
+    """
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    listed = [(path, path.stat()) for path in files if path.is_file()]
+    return _read_headers(
+        tuple((path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in listed)
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _read_headers(files: tuple[tuple[Path, int, int, int], ...]) -> FolderContent:
+    headers: list[SliceHeader] = []
+    strays: list[Path] = []
+    others: Counter[str] = Counter()
+    n_unreadable = 0
+    for path, *_ in files:
         try:
             with warnings.catch_warnings(action="ignore"):
-                headers.append(_read_header(path))
+                header = open_dicom(path, HEADER_TAGS)
+                if header is None:
+                    strays.append(path)
+                elif is_image(header):
+                    headers.append(_slice_header(header, path))
+                else:
+                    others[shown_modality(header)] += 1
         except Exception:  # Of whatever type, wherever the wrong bytes lead pydicom.
             n_unreadable += 1
-    return headers, n_unreadable
+    shapes = {name_shape(header.path) for header in headers}
+    for path in strays:
+        # An interrupted copy leaves empty files, or files of zeros, where slices were to be.
+        if path.suffix.lower() in SLICE_SUFFIXES or name_shape(path) in shapes:
+            n_unreadable += 1
+        else:
+            others[shown_name(path)] += 1
+    told = ", ".join(f"{n} {what}" for what, n in sorted(others.items()))
+    return FolderContent(tuple(headers), n_unreadable, told)
 
 
-def _read_header(path: Path) -> SliceHeader:
-    header = pydicom.dcmread(path, defer_size=1024, specific_tags=list(HEADER_TAGS))
+def _slice_header(header: pydicom.Dataset, path: Path) -> SliceHeader:
     if not _is_whole(header, path):
         raise ValueError("The file is cut off.")
     slope, intercept = _numbers(header, "RescaleSlope"), _numbers(header, "RescaleIntercept")
@@ -137,6 +198,16 @@ def _read_header(path: Path) -> SliceHeader:
         cosines=_cosines(header),
         thickness_mm=max((0.0, *_numbers(header, "SliceThickness"))),
         scanner=" ".join(_texts(header, "Manufacturer") + _texts(header, "ManufacturerModelName")),
+        instance="".join(_texts(header, "SOPInstanceUID")),
+        frame_of_reference="".join(_texts(header, "FrameOfReferenceUID")),
+        number=_whole_number(header, "SeriesNumber"),
+        description=" ".join(_texts(header, "SeriesDescription")),
+        instance_number=_whole_number(header, "InstanceNumber"),
+        acquisition=_whole_number(header, "AcquisitionNumber"),
+        temporal_position=_whole_number(header, "TemporalPositionIdentifier"),
+        time_s=_time_s(header),
+        image_type="/".join(_texts(header, "ImageType")),
+        kernel="/".join(_texts(header, "ConvolutionKernel")),
     )
 
 
@@ -149,16 +220,22 @@ def _is_whole(header: pydicom.Dataset, path: Path) -> bool:
         return path.read_bytes().rfind(_END_OF_FRAMES) >= pixels.value_tell
     if pixels.length < _pixel_bytes(header):
         return False
-    deflated = header.file_meta.TransferSyntaxUID.is_deflated  # And as a whole: zlib had told.
+    # And as a whole: zlib had told.
+    deflated = bool(_syntax(header)) and _syntax(header).is_deflated
     return deflated or pixels.value_tell + pixels.length <= path.stat().st_size
 
 
 def _pixel_bytes(header: pydicom.Dataset) -> int:
     """Bytes that the pixels must have, if they are not compressed."""
-    if header.file_meta.TransferSyntaxUID.is_compressed:
+    if _syntax(header) and _syntax(header).is_compressed:
         return 0
     values = _count(header, "SamplesPerPixel") * _count(header, "NumberOfFrames")
     return int(header.Rows) * int(header.Columns) * values * int(header.BitsAllocated) // 8
+
+
+def _syntax(header: pydicom.Dataset) -> UID:
+    """The transfer syntax; empty where there is no file meta information: not compressed."""
+    return UID(header.file_meta.get("TransferSyntaxUID", ""))
 
 
 def _spacing_mm(header: pydicom.Dataset) -> Numbers:
@@ -178,6 +255,25 @@ def _cosines(header: pydicom.Dataset) -> Numbers:
 
 def _count(header: pydicom.Dataset, keyword: str) -> int:
     return max((1, *map(int, _numbers(header, keyword))))
+
+
+def _whole_number(header: pydicom.Dataset, keyword: str) -> int | None:
+    """A number that tells slices apart and places none: without sense it is as if not there."""
+    try:
+        return int(_texts(header, keyword)[0])
+    except (IndexError, ValueError):
+        return None
+
+
+def _time_s(header: pydicom.Dataset) -> float | None:
+    for keyword in ("AcquisitionTime", "ContentTime"):
+        try:
+            time = TM(_texts(header, keyword)[0])
+        except (IndexError, ValueError):
+            continue
+        if time is not None:
+            return time.hour * 3600 + time.minute * 60 + time.second + time.microsecond / 1e6
+    return None
 
 
 def _numbers(header: pydicom.Dataset, keyword: str, length: int = 1) -> Numbers:

@@ -8,19 +8,32 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import highdicom
 import numpy as np
+import pydicom
 import SimpleITK as sitk
+from pydicom import Dataset
 
+from coala_kedro.imaging.dicom_origin import Origin
 from coala_kedro.imaging.files import VolumeError
+from coala_kedro.imaging.geometry import Grid, grid_differences, image_like, paste_on_grid
+from coala_kedro.imaging.planes import paint_plane
 
 # What they log may show what a header holds.
 for _library in ("pydicom", "highdicom"):
     logging.getLogger(_library).setLevel(logging.ERROR)
 
 _THRESHOLD = 0.5
-"""From which a fractional segment's voxel is in it."""
+"""From which share of MaximumFractionalValue a fractional segment's voxel is in it, be it a
+probability or an occupancy."""
+
+_NO_SEGMENTATION = "This is no DICOM segmentation, or it is damaged"
+_NO_VOLUME = "The frames of the segmentation are damaged or make no volume"
+_OTHER_GRID = "other_grid"
+_MAX_GAP = 1.5
+"""Between frames, in thicknesses of one."""
 
 
 def segment_labels(path: Path) -> list[str]:
@@ -29,30 +42,68 @@ def segment_labels(path: Path) -> list[str]:
     Raises:
         VolumeError: The file is no DICOM segmentation, or is damaged.
     """
-    with _told_without_content("This is no DICOM segmentation, or it is damaged"):
-        return list(_labels(highdicom.seg.segread(path)).values())
+    with told_without_content(_NO_SEGMENTATION):
+        return list(_labels(_opened(path)).values())
 
 
-def read_segments(path: Path, pattern: str) -> sitk.Image:
-    """Read segments merged into one mask, on the segmentation's own grid.
+def seg_origin(path: Path) -> Origin:
+    """The UIDs of what a segmentation was drawn on.
 
-    Frames that hold nothing are left out of such files: the mask reaches from the first to the
-    last that is there, see `geometry.paste_on_grid`.
+    Raises:
+        VolumeError: The file is no DICOM segmentation, or is damaged.
+    """
+    with told_without_content(_NO_SEGMENTATION):
+        seg = _opened(path)
+        referenced = seg.get("ReferencedSeriesSequence", [])
+        images = [i for s in referenced for i in s.get("ReferencedInstanceSequence", [])]
+        return Origin(
+            series=frozenset(str(s.get("SeriesInstanceUID", "")) for s in referenced) - {""},
+            frames=frozenset({str(seg.get("FrameOfReferenceUID", ""))}) - {""},
+            images=frozenset(str(i.get("ReferencedSOPInstanceUID", "")) for i in images) - {""},
+        )
+
+
+def read_segments(
+    path: Path, pattern: str, grid: Grid | None = None, *, resample: bool = False
+) -> sitk.Image:
+    """Read segments merged into one mask.
+
+    Every frame goes to the slice of the grid where its position says that it lies, whichever
+    frames were left out, in whatever order they come and however many segments overlap.
 
     Args:
         path: The file.
         pattern: A regular expression; segments whose whole label it matches are merged.
+        grid: Of the scan. Without one the mask is on the segmentation's own grid, from the first
+            frame to the last.
+        resample: Take the nearest voxel where the frames' pixels are none of the grid's.
 
     Returns:
         uint8 mask (xyz, LPS, mm): 1 in any of the segments.
 
     Raises:
         VolumeError: The file is no DICOM segmentation, or is damaged; no label matches (code
-            `no_segment`); or its frames lie on no regular grid.
+            `no_segment`); its frames lie on no regular grid, or not on the one that is given
+            (code `other_grid`).
     """
-    with _told_without_content("This is no DICOM segmentation, or it is damaged"):
-        segmentation = highdicom.seg.segread(path)
-        labels = _labels(segmentation)
+    with told_without_content(_NO_SEGMENTATION):
+        seg = _opened(path)
+        labels = _labels(seg)
+    chosen = chosen_segments(labels, pattern)
+    if grid is None:
+        return _on_own_grid(seg, chosen)
+    with told_without_content(_NO_VOLUME):
+        frames = _frames(seg, chosen)
+        mask = _on_slices(seg, frames, chosen, grid, resample)
+    return mask or _resampled(seg, frames, chosen, grid, resample)
+
+
+def chosen_segments(labels: dict[int, str], pattern: str) -> list[int]:
+    """The numbers of the segments whose whole label matches.
+
+    Raises:
+        VolumeError: None does (code `no_segment`).
+    """
     chosen = [number for number, label in labels.items() if re.fullmatch(pattern, label)]
     if not chosen:
         raise VolumeError(
@@ -60,8 +111,125 @@ def read_segments(path: Path, pattern: str) -> sitk.Image:
             f"none of its {len(labels)} segments has a label that the entry's `segments` match",
             "no_segment",
         )
-    with _told_without_content("The frames of the segmentation are damaged or make no volume"):
-        volume = segmentation.get_volume(segment_numbers=chosen)
+    return chosen
+
+
+def _opened(path: Path) -> highdicom.seg.Segmentation:
+    # Frames are decoded as they are asked for: a file may hold many other segments.
+    with path.open("rb") as file:
+        dataset = pydicom.dcmread(file, force=True)  # with or without preamble
+    return highdicom.seg.Segmentation.from_dataset(dataset, copy=False)
+
+
+class _Frame(NamedTuple):
+    """One frame: its number from 1, its segment (0 in a label map), and where it lies (LPS)."""
+
+    number: int
+    segment: int
+    position_mm: np.ndarray
+    steps_mm: np.ndarray  # (3, 2): from pixel to pixel along a row, from row to row
+    thickness_mm: float
+
+
+def _frames(seg: highdicom.seg.Segmentation, chosen: list[int]) -> list[_Frame]:
+    """The frames of the chosen segments."""
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    frames = []
+    for number, own in enumerate(seg.PerFrameFunctionalGroupsSequence, start=1):
+        segment = 0
+        if seg.SegmentationType != "LABELMAP":
+            identified = _group(own, shared, "SegmentIdentificationSequence")
+            segment = int(identified.ReferencedSegmentNumber)
+            if segment not in chosen:
+                continue
+        measures = _group(own, shared, "PixelMeasuresSequence")
+        cosines = _group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient
+        position = _group(own, shared, "PlanePositionSequence").ImagePositionPatient
+        row_spacing_mm, column_spacing_mm = map(float, measures.PixelSpacing)
+        axes = np.reshape(np.asarray(cosines, float), (2, 3)).T
+        frames.append(
+            _Frame(
+                number,
+                segment,
+                np.asarray(position, float),
+                axes * [column_spacing_mm, row_spacing_mm],
+                float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0),
+            )
+        )
+    return frames
+
+
+def _group(own: Dataset, shared: Dataset, keyword: str) -> Any:
+    return (own[keyword] if keyword in own else shared[keyword]).value[0]
+
+
+def _inside(seg: highdicom.seg.Segmentation, frame: _Frame, chosen: list[int]) -> np.ndarray:
+    """The pixels (row, column) of a frame that are in its segment, or in any chosen one."""
+    stored = seg.get_stored_frame(frame.number)
+    if seg.SegmentationType == "LABELMAP":
+        return np.isin(stored, chosen)
+    if seg.SegmentationType == "FRACTIONAL":
+        return np.asarray(stored >= _THRESHOLD * int(seg.MaximumFractionalValue))
+    return np.asarray(stored > 0)
+
+
+def _on_slices(
+    seg: highdicom.seg.Segmentation,
+    frames: list[_Frame],
+    chosen: list[int],
+    grid: Grid,
+    resample: bool,
+) -> sitk.Image | None:
+    """Put every frame onto its slice; None if one with something in it lies on none."""
+    mask = np.zeros(grid.GetSize()[::-1], np.uint8)
+    seen: dict[tuple[float, ...], int] = {}
+    for frame in frames:
+        inside = _inside(seg, frame, chosen)
+        place = (frame.segment, *np.round(frame.position_mm, 3))
+        content = hash(inside.tobytes())
+        if seen.setdefault(place, content) != content:
+            raise VolumeError("Two frames of one segment lie at one place and differ")
+        if not inside.any():
+            continue
+        try:
+            painted = paint_plane(
+                inside, frame.position_mm, frame.steps_mm, mask, grid, resample=resample
+            )
+        except ValueError as error:
+            raise VolumeError(str(error), _OTHER_GRID) from None
+        if not painted:
+            return None
+    return image_like(mask, grid)
+
+
+def _resampled(
+    seg: highdicom.seg.Segmentation,
+    frames: list[_Frame],
+    chosen: list[int],
+    grid: Grid,
+    resample: bool,
+) -> sitk.Image:
+    """The nearest voxels of frames that lie on none of the grid's slices."""
+    try:
+        mask = _on_own_grid(seg, chosen)
+    except VolumeError:
+        raise VolumeError("Its frames lie on none of the scan's slices", _OTHER_GRID) from None
+    if not resample:
+        raise VolumeError("; ".join(grid_differences(mask, grid)), _OTHER_GRID)
+    gap_mm, thickness_mm = mask.GetSpacing()[2], max(f.thickness_mm for f in frames)
+    if len({tuple(f.position_mm) for f in frames}) > 1 and gap_mm > _MAX_GAP * thickness_mm:
+        # Taken for thick slices, the volume would grow by the gaps.
+        raise VolumeError(
+            f"Its frames are {gap_mm:.4g} mm apart and {thickness_mm:.4g} mm thick: what lies "
+            "between them is not told, so it cannot be resampled",
+            _OTHER_GRID,
+        )
+    return paste_on_grid(mask, grid, resample=True)
+
+
+def _on_own_grid(seg: highdicom.seg.Segmentation, chosen: list[int]) -> sitk.Image:
+    with told_without_content(_NO_VOLUME):
+        volume = seg.get_volume(segment_numbers=chosen)
         inside = volume.array >= _THRESHOLD if volume.array.dtype.kind == "f" else volume.array > 0
         merged: np.ndarray = np.any(inside, axis=-1)
         mask = sitk.GetImageFromArray(merged.astype(np.uint8))
@@ -74,18 +242,20 @@ def read_segments(path: Path, pattern: str) -> sitk.Image:
     return mask
 
 
-def _labels(segmentation: highdicom.seg.Segmentation) -> dict[int, str]:
+def _labels(seg: highdicom.seg.Segmentation) -> dict[int, str]:
     return {
-        number: str(segmentation.get_segment_description(number).segment_label)
-        for number in segmentation.segment_numbers
+        number: str(seg.get_segment_description(number).segment_label)
+        for number in seg.segment_numbers
     }
 
 
 @contextmanager
-def _told_without_content(message: str) -> Iterator[None]:
+def told_without_content(message: str) -> Iterator[None]:
     """Turn errors, of whatever type wrong bytes lead to, into one that does not show the bytes."""
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
+    except VolumeError:
+        raise
     except Exception as error:
         raise VolumeError(f"{message} ({type(error).__name__})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from coala_kedro.organs.segmenter import (
     organ_mask,
 )
 from coala_kedro.sources import (
+    SEGMENT_FORMATS,
     DownloadError,
     Format,
     SourceError,
@@ -51,7 +53,7 @@ class ExistingMasks:
     Attributes:
         path: The folder, or its URL; in a catalog, a relative path starts at the project.
         pattern: Path of a mask below it; see `sources.find_volumes`.
-        format: `volume` (NIfTI, NRRD, MetaImage by suffix) or `dicom_seg`.
+        format: `volume` (NIfTI, NRRD, MetaImage by suffix), `dicom_seg` or `rtstruct`.
         ids: The values in the label files, one or several, by organ.
         segments: A regular expression for the segments' labels, by organ.
         resample: `nearest` puts masks that lie on another grid than their scan on its grid.
@@ -133,7 +135,7 @@ class ExistingMasks:
         try:
             with mask.local() as source:
                 return labels_on_grid(
-                    self._read(source, name),
+                    self._read(source, name, scan),
                     scan,
                     name=name,
                     remedy=_REMEDY,
@@ -142,12 +144,16 @@ class ExistingMasks:
         except DownloadError as error:
             raise OrganSegmenterError(f"{name}: {error}") from None
 
-    def _read(self, source: SourceVolume, name: str) -> sitk.Image:
+    def _read(self, source: SourceVolume, name: str, scan: sitk.Image) -> sitk.Image:
+        if source.format in SEGMENT_FORMATS:
+            source = dataclasses.replace(source, resample=self.resample is not None)
         try:
-            return source.whole()
+            return source.on_grid(scan)
         except VolumeError as error:
             # The pattern tells the place; the folders that it leaves open may bear patients' names.
             reason = str(error).replace(source.location, "it")
+            if error.code == "other_grid":
+                raise OrganMaskError(f"{name}: {reason}. {_REMEDY}", "organ_mask_grid") from None
             raise OrganMaskError(
                 f"{name}: {reason}. Copy or export it anew.", "organ_mask_unreadable"
             ) from None
@@ -212,8 +218,10 @@ class ExistingMasks:
             raise SourceError(
                 f"The pattern '{self.pattern}' of organ masks can have {_ORGAN}, not {{reader}}."
             )
-        if self.format == "dicom_series" or (self.format == "dicom_seg" and not self._by_organ):
-            raise SourceError("Organ masks are volumes, or `dicom_seg` with `segments` by organ.")
+        if self.format == "dicom_series" or (self.format in SEGMENT_FORMATS and not self._by_organ):
+            raise SourceError(
+                "Organ masks are volumes, or `dicom_seg` or `rtstruct` with `segments` by organ."
+            )
         if self.resample not in (None, "nearest"):
             raise SourceError(f"`resample` can be 'nearest' or be left out, not '{self.resample}'.")
         self._check_ids()

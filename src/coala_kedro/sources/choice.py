@@ -6,6 +6,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+SEGMENT_FORMATS = ("dicom_seg", "rtstruct")
+"""Of files that hold several outlines by name, and say what they were drawn on."""
+
 Segments = str | Mapping[str, str]
 """A regular expression for the labels of the segments that are the mask, or one by reader."""
 Values = int | Sequence[int] | Mapping[str, int | Sequence[int]] | None
@@ -47,11 +50,11 @@ def choice_complaint(
         whose: The placeholders of the pattern that tell the reader or the organ.
     """
     nrrd = format == "volume" and pattern.endswith(("nrrd", "*"))
-    if bool(segments) != (format == "dicom_seg") and not (segments and nrrd):
+    if bool(segments) != (format in SEGMENT_FORMATS) and not (segments and nrrd):
         return (
-            "`segments` goes with the format 'dicom_seg', and that with it, or with Slicer's "
-            "`.seg.nrrd` files: a regular expression for the labels of the segments that are the "
-            "mask, such as 'Tumor.*'. In other label files `values` tells the mask."
+            "`segments` goes with the formats 'dicom_seg' and 'rtstruct', and they with it, or "
+            "with Slicer's `.seg.nrrd` files: a regular expression for the labels of the segments "
+            "that are the mask, such as 'Tumor.*'. In other label files `values` tells the mask."
         )
     if values is not None and (format != "volume" or segments):
         return (

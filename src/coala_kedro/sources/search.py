@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
+from coala_kedro.imaging.dicom_stacks import SeriesChoice
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.sources.choice import Segments, Values, choice_complaint, chosen, readers, several
 from coala_kedro.sources.storage import check_location, local_path, open_storage, retried
@@ -40,6 +41,8 @@ def find_volumes(
     storage_options: Mapping[str, Any] | None = None,
     *,
     resample: bool = False,
+    series: SeriesChoice | None = None,
+    correct_tilt: bool = False,
     pseudonyms: Mapping[str, str] | None = None,
     values: Values = None,
 ) -> dict[str, SourceVolume]:
@@ -52,10 +55,12 @@ def find_volumes(
             path or a piece of one, for the same if it comes twice; `*` and `?` for any characters
             of a part, `**` for any parts. For `dicom_series` it fits folders that hold files.
         format: What they are.
-        segments: Of `dicom_seg` and `.seg.nrrd`: a regular expression for the labels, or one for
-            each reader.
+        segments: Of `dicom_seg`, `rtstruct` and `.seg.nrrd`: a regular expression for the labels,
+            or one for each reader.
         storage_options: What fsspec needs to open a URL.
         resample: Whether the volumes are masks that may lie on another grid than their scan.
+        series: Of `dicom_series`: which one, where a folder has several.
+        correct_tilt: Of `dicom_series`: whether tilted gantries are corrected.
         pseudonyms: Scan ids by what the paths tell; what has none is left out.
         values: Of label files: the values that are the mask, or those for each reader.
 
@@ -84,6 +89,8 @@ def find_volumes(
             resample,
             _alias(path, key, name),
             tuple(several(_told(values, whose))),
+            series,
+            correct_tilt,
         )
     return dict(sorted(volumes.items()))
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import SimpleITK as sitk
 
+from coala_kedro.imaging.dicom_origin import Origin
+from coala_kedro.imaging.dicom_stacks import SeriesChoice
 from coala_kedro.imaging.files import (
     VolumeError,
     is_read_alike,
@@ -18,13 +20,15 @@ from coala_kedro.imaging.files import (
     read_whole_volume,
     volume_header_facts,
 )
+from coala_kedro.imaging.geometry import Grid, paste_on_grid
 from coala_kedro.imaging.lesion_labels import select_segments, select_values
+from coala_kedro.sources.choice import SEGMENT_FORMATS
 from coala_kedro.sources.nameless import under_no_name
 from coala_kedro.sources.storage import content_fingerprint, fetched, local_path
 
-Format = Literal["volume", "dicom_series", "dicom_seg"]
+Format = Literal["volume", "dicom_series", "dicom_seg", "rtstruct"]
 """A file that SimpleITK reads by its suffix (NIfTI, NRRD, MetaImage), a folder of DICOM files that
-are one series, or a DICOM segmentation."""
+are one series, a DICOM segmentation, or a DICOM RT structure set."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,13 +38,16 @@ class SourceVolume:
     Attributes:
         location: Local path or URL of the file, of a DICOM series the folder.
         format: What is there.
-        segments: Of a segmentation (DICOM, or Slicer's `.seg.nrrd`): a regular expression; the
-            segments whose whole label it matches are the mask.
+        segments: Of a segmentation (DICOM, or Slicer's `.seg.nrrd`) or structure set: a regular
+            expression; the segments whose whole label (the regions whose whole name) it matches
+            are the mask.
         storage_options: What fsspec needs to open the URL: credentials, so it is never shown.
         resample: Whether a mask may lie on another grid than its scan.
         alias: What messages call it where its path may tell who somebody is; empty where the path
             below the entry's folder is nothing but the scan's id (and the reader's).
         values: Of a label file: its values that are the mask; none if it is a mask as it is.
+        series: Of a DICOM series: which one, where there are several.
+        correct_tilt: Of a DICOM series: whether a tilted gantry is corrected.
     """
 
     location: str
@@ -50,6 +57,8 @@ class SourceVolume:
     resample: bool = False
     alias: str = ""
     values: tuple[int, ...] = ()
+    series: SeriesChoice | None = None
+    correct_tilt: bool = False
 
     def __repr__(self) -> str:
         """Without what nobody is to see."""
@@ -69,20 +78,69 @@ class SourceVolume:
         with self._fetched() as path:
             return self._read(path)
 
+    def on_grid(self, grid: Grid) -> sitk.Image:
+        """Read a mask, and put it on a scan's grid.
+
+        Returns:
+            The mask on the grid; one that is no DICOM as it is, where it cannot be put there, or
+            where nothing says that it may lie elsewhere.
+
+        Raises:
+            VolumeError: As `whole`, or a DICOM file tells of another grid (code `other_grid`).
+        """
+        if self.format not in SEGMENT_FORMATS:
+            mask = self.whole()
+            if not self.may_be_cropped and not self.resample:
+                return mask
+            try:
+                return paste_on_grid(mask, grid, resample=self.resample)
+            except ValueError:
+                return mask
+        with self._fetched() as path:
+            if self.format == "rtstruct":
+                from coala_kedro.imaging.dicom_rtstruct import read_structures
+
+                return read_structures(path, self.segments, grid, resample=self.resample)
+            from coala_kedro.imaging.dicom_seg import read_segments
+
+            return read_segments(path, self.segments, grid, resample=self.resample)
+
+    @property
+    def origin(self) -> Origin:
+        """The UIDs of a DICOM series, or of what an outline was drawn on; of volumes, none.
+
+        Raises:
+            VolumeError: As `whole`.
+        """
+        if self.format == "volume":
+            return Origin()
+        with self._fetched() as path:
+            if self.format == "dicom_series":
+                from coala_kedro.imaging.dicom import series_origin
+
+                return series_origin(path, self.series)
+            if self.format == "rtstruct":
+                from coala_kedro.imaging.dicom_rtstruct import rtstruct_origin
+
+                return rtstruct_origin(path)
+            from coala_kedro.imaging.dicom_seg import seg_origin
+
+            return seg_origin(path)
+
     def header_facts(self) -> dict[str, bool | int | float | str]:
         """What the headers tell; see `imaging.dicom.inspect_series`, `files.volume_header_facts`.
 
         Returns:
             Facts by name; none for a segmentation.
         """
-        if self.format == "dicom_seg":
+        if self.format in SEGMENT_FORMATS:
             return {}
         with self._fetched() as path:
             if self.format == "volume":
                 return volume_header_facts(path)
             from coala_kedro.imaging.dicom import inspect_series  # pydicom is slow
 
-            return inspect_series(path)
+            return inspect_series(path, self.series, correct_tilt=self.correct_tilt)
 
     @contextmanager
     def _fetched(self) -> Iterator[Path]:
@@ -110,8 +168,14 @@ class SourceVolume:
     def fingerprint(self) -> str:
         """Fingerprint of the content and of how it is read, wherever it lies."""
         content = content_fingerprint(self.location, self.storage_options, self.title)
-        values = f"values {sorted(self.values)}" if self.values else ""
-        options = [self.format, self.segments, "resample" if self.resample else "", values]
+        options = [
+            self.format,
+            self.segments,
+            "resample" if self.resample else "",
+            f"values {sorted(self.values)}" if self.values else "",
+            self.series.model_dump_json(exclude_none=True) if self.series else "",
+            "correct_tilt" if self.correct_tilt else "",
+        ]
         return " ".join([content, *filter(None, options)])
 
     @contextmanager
@@ -134,7 +198,7 @@ class SourceVolume:
     @property
     def may_be_cropped(self) -> bool:
         """Whether such a file leaves empty margins out, so that it is put where it belongs."""
-        return self.format == "dicom_seg" or self.location.lower().endswith(".seg.nrrd")
+        return self.location.lower().endswith(".seg.nrrd")
 
     @property
     def file(self) -> Path | None:
@@ -161,7 +225,9 @@ class SourceVolume:
         if self.format == "dicom_series":
             from coala_kedro.imaging.dicom import read_series
 
-            return read_series(path)
+            return read_series(path, self.series, correct_tilt=self.correct_tilt)
+        if self.format == "rtstruct":
+            raise VolumeError("A structure set has no grid of its own")
         from coala_kedro.imaging.dicom_seg import read_segments  # highdicom too
 
         return read_segments(path, self.segments)

@@ -137,7 +137,8 @@ EXPORT = "export the series again from the PACS"
 SPACING = "is the spacing in mm? export it again"
 HU = "are these HU? export it with rescale slope and intercept applied, once"
 ONE_GRID = "export it again from its source: only that tells which of them is right"
-ONE_SERIES = "keep one axial CT series in the folder, or narrow the entry's pattern"
+ONE_SERIES = "keep one axial CT series in the folder, narrow the entry's pattern, or choose one by its `series`"
+CHOOSE = "choose the portal-venous one in the entry, such as `series: {phase: 2}`, by number, description, acquisition, slice_thickness_mm, kernel, image_type or phase"
 
 HEADER_CHECKS = (
     Check("no_orientation", "refuse", _is("no_orientation"), "export it with its orientation: left and right cannot be told apart"),
@@ -160,13 +161,17 @@ SCAN_CHECKS = (
     Check("secondary_capture", "refuse", _is("is_secondary_capture"), ONE_SERIES),
     Check("localizer", "refuse", _is("is_localizer"), ONE_SERIES),
     Check("not_grey", "refuse", _several("samples_per_pixel"), ONE_SERIES),
-    Check("several_series", "refuse", _several("n_series"), ONE_SERIES),
+    Check("no_such_series", "refuse", _is("no_such_series"), "mend `series` in the entry: it must fit one of these"),
+    Check("several_series", "refuse", _is("several_series"), CHOOSE),
+    Check("several_acquisitions", "refuse", _is("several_acquisitions"), CHOOSE),
     Check("multiframe", "refuse", _is("is_multiframe"), "export it as classic CT, one file a slice"),
     Check("damaged_files", "refuse", _is("n_unreadable_files"), EXPORT),
+    Check("other_files", "warn", _is("other_files"), "nothing, if none of these was to be a slice"),
     Check("missing_slices", "refuse", _is("n_missing_slices"), EXPORT),
     Check("duplicate_slices", "refuse", _is("n_duplicate_slices"), "delete the copies"),
+    Check("overlapping_slices", "refuse", _is("n_overlapping_slices"), "these are different images at one place, no copies: have each acquisition exported as a series of its own"),
     Check("irregular_slices", "refuse", _above("irregularity_mm", "max_irregularity_mm"), EXPORT),
-    Check("tilted", "refuse", _above("tilt_degrees", "max_tilt_degrees"), "have the tilt corrected where the scan is reconstructed"),
+    Check("tilted", "refuse", _above("tilt_degrees", "max_tilt_degrees"), "have it corrected where the scan is reconstructed, or allow `tilt: resample` in the entry"),
     Check("mixed_orientations", "refuse", _several("n_orientations"), ONE_SERIES),
     Check("mixed_slice_sizes", "refuse", _several("n_slice_grids"), ONE_SERIES),
     Check("no_rescale", "refuse", _zero("has_rescale"), "export it with Rescale Slope and Intercept"),
@@ -191,6 +196,9 @@ MASK_CHECKS = (
     Check("mask_unreadable", "refuse", _is("unreadable"), "copy or export it anew"),
     Check("mask_header", "refuse", _is("mask_header"), "export it again from the program that it was drawn in"),
     Check("no_segment", "refuse", _is("no_segment"), "name the segments as they are labelled, in the entry's `segments`"),
+    Check("mask_frame", "refuse", _is("other_frame"), "is it another scan's? if UIDs were made anew when the data were anonymised, set screening.severity.mask_frame to 'warn'"),
+    Check("mask_series", "warn", _is("other_series"), "was it drawn on another phase or reconstruction? then its lesions may lie elsewhere: look at it"),
+    Check("mask_images", "warn", _is("other_images"), "was it drawn on another phase of this series? then choose that one by the entry's `series`"),
     Check("mask_grid", "refuse", _is("other_grid"), "export it on the scan's grid, or allow `resample: nearest` in its catalog entry"),
     Check("mask_values", "refuse", Rule(_other_values), "tell which are the lesion by `values` (of segments by `segments`) in the catalog entry, or export a mask of 0 and 1"),
     Check("mask_empty", "refuse", _zero("n_voxels"), "outline the scan, mend the entry's `values`, or set screening.severity.mask_empty to 'warn' if readers may see no lesion"),

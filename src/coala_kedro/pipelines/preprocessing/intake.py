@@ -15,8 +15,8 @@ from coala_kedro.cohort import OUTLINED_ROLES, check_scan_table, scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import by_scan
 from coala_kedro.fingerprint import recipe
+from coala_kedro.imaging.dicom_origin import compare_origins
 from coala_kedro.imaging.files import VolumeError
-from coala_kedro.imaging.geometry import paste_on_grid
 from coala_kedro.imaging.inspection import SOFT_TISSUE_HU, Facts, inspect_mask, inspect_scan
 from coala_kedro.imaging.plain_nifti import is_plain_nifti, looks_plain
 from coala_kedro.organs import OrganMaskError, OrganSegmenter
@@ -86,6 +86,7 @@ def _inspect(
         header: Facts = {}
         try:
             header = source.header_facts()
+            origin = source.origin
             scan = source.whole()
         except VolumeError as error:
             return {"scan": header | _refusal(error, source)}
@@ -95,9 +96,10 @@ def _inspect(
     for reader, raw_mask in raw_masks.items():
         with raw_mask.local() as source:
             try:
-                facts[reader] = inspect_mask(_on_grid(source, scan), scan)
+                facts[reader] = compare_origins(source.origin, origin)
+                facts[reader] |= inspect_mask(source.on_grid(scan), scan)
             except VolumeError as error:
-                facts[reader] = _refusal(error, source, MASK_CODES)
+                facts[reader] = facts.get(reader, {}) | _refusal(error, source, MASK_CODES)
     organ_mask: Facts = {}
     try:
         check_organ_mask(scan)
@@ -215,20 +217,6 @@ def _import_masks(
     grid = scan.grid()
     return {
         # On the scan's grid already, or screening had refused the scan.
-        reader: (None if raw.resample else _plain_file(raw)) or _on_grid(raw, grid)
+        reader: (None if raw.resample else _plain_file(raw)) or raw.on_grid(grid)
         for reader, raw in raw_masks.items()
     }
-
-
-def _on_grid(raw: SourceVolume, grid: Any) -> sitk.Image:
-    """The mask on the scan's grid, or as it is where it cannot be put there.
-
-    What leaves empty margins out is put back; another mask must be right as it is.
-    """
-    mask = raw.whole()
-    if not raw.may_be_cropped and not raw.resample:
-        return mask
-    try:
-        return paste_on_grid(mask, grid, resample=raw.resample)
-    except ValueError:
-        return mask

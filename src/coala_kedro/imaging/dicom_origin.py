@@ -1,0 +1,48 @@
+"""What a segmentation says that it was drawn on, held against the scan that it is paired with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Facts = dict[str, bool | int | float | str]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """UIDs of a scan, or of what a segmentation was drawn on; to be compared only.
+
+    A UID leads back to the patient: none goes into a fact, a message or a file.
+
+    Attributes:
+        series: SeriesInstanceUIDs.
+        frames: FrameOfReferenceUIDs.
+        images: SOPInstanceUIDs.
+    """
+
+    series: frozenset[str] = frozenset()
+    frames: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+
+
+def compare_origins(mask: Origin, scan: Origin) -> Facts:
+    """Say whether a segmentation was drawn on a scan.
+
+    Args:
+        mask: What the segmentation refers to.
+        scan: The scan's own UIDs; those of a scan that is no DICOM are empty, and nothing can be
+            said.
+
+    Returns:
+        At most one of `other_frame` (another frame of reference: coordinates of the two mean
+        different places, PS3.3 C.7.4.1), `other_series` (another series of the same frame, or of
+        none) and `other_images` (other images of the same series, such as another phase), in
+        words.
+    """
+    if scan.frames and mask.frames and not scan.frames & mask.frames:
+        return {"other_frame": "another frame of reference"}
+    if scan.series and mask.series and not scan.series & mask.series:
+        frame = "of the same frame of reference" if scan.frames & mask.frames else ""
+        return {"other_series": f"another series {frame}".strip()}
+    if scan.images and mask.images and not scan.images & mask.images:
+        return {"other_images": "none of the scan's own images"}
+    return {}
