@@ -249,7 +249,7 @@ def test_series_of_any_order_and_rescale_pass_untouched(tmp_path, options, order
     hospital.put(lambda made: made, dtype=np.int16)
     hospital.source = sitk.Cast(hospital.source / 2, sitk.sitkInt16) * 2
     hospital.table = hospital.table[hospital.table["scan_id"] == "a_pre"]
-    series = slices_of(hospital.source, **options)
+    series = slices_of(hospital.source, StudyDate="20200201", **options)
     save(series[::order], tmp_path / "dicom" / "a_pre" / "ct")
     hospital.scan_entry = {
         "path": str(tmp_path / "dicom"), "pattern": "{scan_id}/ct", "format": "dicom_series"

@@ -18,6 +18,7 @@ from scipy import ndimage
 from coala_kedro.imaging.dicom_files import same_pixels
 from coala_kedro.imaging.dicom_headers import Numbers, SliceHeader, read_headers
 from coala_kedro.imaging.dicom_origin import Origin
+from coala_kedro.imaging.dicom_person import inspect_persons, n_patients
 from coala_kedro.imaging.dicom_stacks import (
     SAME_POSITION_MM,
     SeriesChoice,
@@ -29,6 +30,7 @@ from coala_kedro.imaging.dicom_stacks import (
 )
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.modalities import modality_name
+from coala_kedro.imaging.nifti import SPACING_TOLERANCE
 
 _AIR_HU = -1024
 _DECIMALS = 4
@@ -38,7 +40,11 @@ Facts = dict[str, bool | int | float | str]
 
 
 def inspect_series(
-    folder: Path, choice: SeriesChoice | None = None, *, correct_tilt: bool = False
+    folder: Path,
+    choice: SeriesChoice | None = None,
+    *,
+    correct_tilt: bool = False,
+    acquired_on: str = "",
 ) -> Facts:
     """Measure a series by its headers alone; whatever is in the files, it raises nothing.
 
@@ -46,6 +52,7 @@ def inspect_series(
         folder: Folder of the files; see `dicom_headers.read_headers`.
         choice: Which of several series is meant.
         correct_tilt: Whether `read_series` is told to.
+        acquired_on: The scan table's date (ISO), if the patient and the day are asked for too.
 
     Returns:
         `n_files`, `n_unreadable_files`, `other_files` (in words, what is no image); where there is
@@ -59,7 +66,8 @@ def inspect_series(
         `irregularity_mm` (largest departure of a gap from whole multiples of the usual one, or of
         a position from the line from the first to the last), `tilt_degrees` (between that line and
         the slices' normal; `corrected_tilt_degrees` where it is corrected); and where the headers
-        say so `slice_thickness_mm`, `scanner`.
+        say so `slice_thickness_mm`, `scanner`, `told_slice_spacing_mm`, where there are several
+        `n_patients`, in words `other_pixel_spacing`; and see `dicom_person.inspect_persons`.
     """
     content = read_headers(folder)
     facts: Facts = {
@@ -94,6 +102,26 @@ def inspect_series(
         facts["slice_thickness_mm"] = thickness_mm
     if headers[0].scanner:
         facts["scanner"] = headers[0].scanner
+    facts |= _inspect_other_words(headers)
+    if acquired_on:
+        facts |= inspect_persons([h.person for h in headers], acquired_on)
+    return facts
+
+
+def _inspect_other_words(headers: Sequence[SliceHeader]) -> Facts:
+    """What the headers say a second time, or of several patients."""
+    facts: Facts = {}
+    between_mm, _ = Counter(h.between_mm for h in headers).most_common(1)[0]
+    if between_mm:
+        facts["told_slice_spacing_mm"] = between_mm
+    if (several := n_patients([h.person for h in headers])) > 1:
+        facts["n_patients"] = several
+    for h in headers:
+        both = h.spacing_mm, h.imager_spacing_mm
+        if all(both) and not np.allclose(both[0], both[1], rtol=SPACING_TOLERANCE, atol=0):
+            shown = (" x ".join(f"{value:g}" for value in values) for values in both)
+            told = "PixelSpacing is {} mm, ImagerPixelSpacing {} mm".format(*shown)
+            return facts | {"other_pixel_spacing": told}
     return facts
 
 

@@ -13,6 +13,7 @@ import pydicom
 from pydantic import BaseModel, ConfigDict, Field
 
 from coala_kedro.cohort import SCAN_TABLE
+from coala_kedro.imaging.dicom_person import age_years
 from coala_kedro.sources.headers import read_header
 from coala_kedro.tables import as_date, as_id, as_number
 
@@ -23,8 +24,6 @@ TABLE_TAGS = {
     "PatientAge": "age_years",
 }
 """All that is read of a header for a scan table, and what for."""
-
-_DAYS_A_UNIT = {"Y": 365.25, "M": 30.44, "W": 7.0, "D": 1.0}
 
 
 class _Column(BaseModel):
@@ -146,11 +145,9 @@ def _date(text: str) -> str:
 
 
 def _age_years(text: str) -> float | None:
-    """An age string of DICOM (PS3.5, AS), such as `063Y`, in whole years."""
-    number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in _DAYS_A_UNIT:
-        return None
-    return float(int(int(number) * _DAYS_A_UNIT[unit] / _DAYS_A_UNIT["Y"]))
+    """As the table's column has it."""
+    years = age_years(text)
+    return None if years is None else float(years)
 
 
 def _fill_in(

@@ -127,8 +127,11 @@ class SourceVolume:
 
             return seg_origin(path)
 
-    def header_facts(self) -> dict[str, bool | int | float | str]:
+    def header_facts(self, acquired_on: str = "") -> dict[str, bool | int | float | str]:
         """What the headers tell; see `imaging.dicom.inspect_series`, `files.volume_header_facts`.
+
+        Args:
+            acquired_on: The scan table's date (ISO), to hold a DICOM series' patient against it.
 
         Returns:
             Facts by name; none for a segmentation.
@@ -140,7 +143,9 @@ class SourceVolume:
                 return volume_header_facts(path)
             from coala_kedro.imaging.dicom import inspect_series  # pydicom is slow
 
-            return inspect_series(path, self.series, correct_tilt=self.correct_tilt)
+            return inspect_series(
+                path, self.series, correct_tilt=self.correct_tilt, acquired_on=acquired_on
+            )
 
     @contextmanager
     def _fetched(self) -> Iterator[Path]:

@@ -61,8 +61,10 @@ def inspect_scans(
             masks.get(scan_id, {}) if scan_id in outlined else {},
             partial(organ_segmenter.check, scan_id),
             made_from=_organ_mask_fingerprint(organ_segmenter, scan_id),
+            # Other formats tell no day, so that a mended one makes nothing stale.
+            acquired_on=day if raw_scans[scan_id].format == "dicom_series" else "",
         )
-        for scan_id in table["scan_id"]
+        for scan_id, day in zip(table["scan_id"], table["acquired_on"], strict=True)
         if scan_id in raw_scans
     }
 
@@ -74,18 +76,19 @@ def _organ_mask_fingerprint(organ_segmenter: OrganSegmenter, scan_id: str) -> st
         return error.code
 
 
-@recipe("inspected", version=2, soft_tissue_hu=SOFT_TISSUE_HU)
+@recipe("inspected", version=3, soft_tissue_hu=SOFT_TISSUE_HU)
 def _inspect(
     raw_scan: SourceVolume,
     raw_masks: Mapping[str, SourceVolume],
     check_organ_mask: Callable[[sitk.Image], None],
     made_from: str,
+    acquired_on: str = "",
 ) -> Inspected:
     facts: dict[str, Facts] = {}
     with raw_scan.local() as source:
         header: Facts = {}
         try:
-            header = source.header_facts()
+            header = source.header_facts(acquired_on)
             origin = source.origin
             scan = source.whole()
         except VolumeError as error:
