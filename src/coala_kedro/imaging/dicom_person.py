@@ -82,13 +82,14 @@ def inspect_persons(persons: Iterable[Person], acquired_on: str) -> Facts:
     """
     facts: Facts = {}
     several = [*persons]
-    for fact, values in {
+    said: dict[str, list[str | int | None]] = {
         "header_sex": [person.sex for person in several],
         "header_age_years": [person.age_years for person in several],
         "birth_age_years": [person.birth_age_years for person in several],
-    }.items():
-        if told := next(filter(None, values), None):
-            facts[fact] = told
+    }
+    for fact, values in said.items():
+        if known := [value for value in values if value]:
+            facts[fact] = known[0]
     days = {day for person in several for day in person.days}
     if days:
         table = datetime.date.fromisoformat(acquired_on)
