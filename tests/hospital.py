@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
+from dicom_writer import write_seg, write_series
 
 from coala_kedro.datasets import HospitalVolumesDataset
 from coala_kedro.organs import ExistingMasks
@@ -51,6 +52,18 @@ def write(made, path):
 
 def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def write_pacs(root):
+    """Folders of patients and days; a segmentation for each reader."""
+    for patient, day in (("4711", "2020-02-01"), ("4711", "2020-05-02"), ("4712", "2020-02-01")):
+        hu, _, crlm = abdomen(int(patient))
+        study = root / patient / f"{day}_abdomen"
+        told = {"PatientID": patient, "StudyDate": day.replace("-", "")}
+        series = write_series(image(hu), study / "CT", series=patient + day, **told)
+        for reader in ("ann", "bob"):
+            write_seg({"CRLM": crlm}, series, study / f"SEG_{reader}" / "1.dcm")
+    return root
 
 
 class Hospital:

@@ -4,7 +4,7 @@ import SimpleITK as sitk
 import yaml
 from click.testing import CliRunner
 from dicom_writer import write_seg, write_series
-from hospital import Hospital, abdomen, image, write
+from hospital import Hospital, abdomen, image, write, write_pacs
 
 from coala_kedro import cli
 from coala_kedro.cohort import CohortError, check_scan_table
@@ -53,16 +53,7 @@ def test_a_hospital_is_proposed_and_its_entries_find_its_scans(project, oslo):
 
 @pytest.fixture(scope="module")
 def pacs(tmp_path_factory):
-    """Folders of patients and days; a segmentation for each reader."""
-    root = tmp_path_factory.mktemp("pacs")
-    for patient, day in (("4711", "2020-02-01"), ("4711", "2020-05-02"), ("4712", "2020-02-01")):
-        hu, _, crlm = abdomen(int(patient))
-        study = root / patient / f"{day}_abdomen"
-        told = {"PatientID": patient, "StudyDate": day.replace("-", "")}
-        series = write_series(image(hu), study / "CT", series=patient + day, **told)
-        for reader in ("ann", "bob"):
-            write_seg({"CRLM": crlm}, series, study / f"SEG_{reader}" / "1.dcm")
-    return root
+    return write_pacs(tmp_path_factory.mktemp("pacs"))
 
 
 def test_scan_ids_are_made_up_where_paths_tell_who_somebody_is(project, pacs, monkeypatch):

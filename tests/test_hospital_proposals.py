@@ -15,7 +15,7 @@ import SimpleITK as sitk
 import yaml
 from click.testing import CliRunner
 from dicom_writer import write_seg, write_series
-from hospital import Hospital, abdomen, image
+from hospital import Hospital, abdomen, image, write, write_pacs
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 
 from coala_kedro import cli
@@ -40,16 +40,7 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def pacs(tmp_path_factory):
-    """Folders of patients and days; a segmentation for each reader."""
-    root = tmp_path_factory.mktemp("pacs")
-    for patient, day in (("4711", "2020-02-01"), ("4711", "2020-05-02"), ("4712", "2020-02-01")):
-        hu, _, crlm = abdomen(int(patient))
-        study = root / patient / f"{day}_abdomen"
-        told = {"PatientID": patient, "StudyDate": day.replace("-", "")}
-        series = write_series(image(hu), study / "CT", series=patient + day, **told)
-        for reader in ("ann", "bob"):
-            write_seg({"CRLM": crlm}, series, study / f"SEG_{reader}" / "1.dcm")
-    return root
+    return write_pacs(tmp_path_factory.mktemp("pacs"))
 
 
 def catalog(project, monkeypatch, name="oslo"):
@@ -118,6 +109,19 @@ def test_a_mask_beside_each_scan_is_one_reader_s(project, tmp_path, monkeypatch)
         "case_1": ["reader_1"],
         "case_2": ["reader_1"],
     }
+
+
+@pytest.mark.parametrize("readers", [["labelsTr"], ["ann", "bob"]])
+def test_a_scan_is_never_taken_for_a_mask(project, tmp_path, monkeypatch, readers):
+    """nnU-Net's folders; and readers' folders beside those of the scans."""
+    for seed in (1, 2):
+        crlm = write_scan(tmp_path / "in" / "imagesTr" / f"c{seed}_0000.nii.gz", seed)
+        for reader in readers:
+            write(image(crlm), tmp_path / "in" / reader / f"c{seed}.nii.gz")
+    told = run("oslo", tmp_path / "in")
+    masks = catalog(project, monkeypatch)[0].load("internal.raw_reader_masks")
+    assert [*masks] == (["reader_1/c1", "reader_1/c2"] if len(readers) == 1 else [])
+    assert ("Which folders are readers'" in told.output) == (len(readers) == 2)
 
 
 def test_an_entry_that_does_not_load_is_said_and_stands_aside(project, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -21,6 +22,7 @@ from coala_kedro.sources.entries import (
     volumes_entry,
 )
 from coala_kedro.sources.scan_table import ClinicalSheet, made_up_scan_ids, propose_scan_table
+from coala_kedro.sources.search import pattern_expression
 from coala_kedro.sources.survey import (
     LESION,
     UNREADABLE,
@@ -164,17 +166,9 @@ def _masks(
             f"raw_reader_masks; the scans' pattern is '{proposal.pattern(scans)}'."
         )
         return NO_MASKS, {}
-    mask_pattern = proposal.pattern(layout)
     if not found.segmentations:
-        entry = volumes_entry(folder, mask_pattern, "volume")
-        if "{reader}" not in mask_pattern:
-            entry["values"] = {"reader_1": 1}
-            proposal.untold.append(
-                "Who outlined the masks: they are taken for one reader's, who is called so in "
-                "`values` of raw_reader_masks. If several did, let {reader} in the pattern tell "
-                "them apart."
-            )
-        return entry, {}
+        return _mask_volumes(layout, [*found.scans, *found.organs], folder, proposal), {}
+    mask_pattern = proposal.pattern(layout)
     pattern = _lesion_pattern(found, proposal)
     if not pattern:
         proposal.untold.append(
@@ -202,6 +196,32 @@ def _masks(
     return entry, n_crlm
 
 
+def _mask_volumes(
+    layout: Layout, others: Collection[str], folder: Path, proposal: Proposal
+) -> dict[str, Any]:
+    """The entry of masks that are volumes, so that it takes none of the others for a mask."""
+    fits = pattern_expression(layout.pattern)
+    if "reader" in fits.groupindex and any(map(fits.fullmatch, others)):
+        readers = {match["reader"] for path in layout.scan_ids if (match := fits.fullmatch(path))}
+        if len(readers) > 1:
+            proposal.untold.append(
+                f"Which folders are readers': '{proposal.pattern(layout)}' fits volumes that are "
+                "no masks too. Put those of the readers into one, and write the entry "
+                "raw_reader_masks."
+            )
+            return NO_MASKS
+        pattern = layout.pattern.replace("{reader}", readers.pop())
+        layout = dataclasses.replace(layout, pattern=pattern)
+    entry = volumes_entry(folder, proposal.pattern(layout), "volume")
+    if "{reader}" not in entry["pattern"]:
+        entry["values"] = {"reader_1": [1, 255]}
+        proposal.untold.append(
+            "Who outlined the masks: they are taken for one reader's, who is called so in `values` "
+            "of raw_reader_masks. If several did, let {reader} in the pattern tell them apart."
+        )
+    return entry
+
+
 def _lesion_pattern(found: Survey, proposal: Proposal) -> str:
     pattern = lesion_labels(found.labels)
     return _ANY_LESION if pattern and proposal.hides_names else pattern
@@ -223,7 +243,8 @@ def _organs(found: Survey, folder: Path, scans: Layout, proposal: Proposal) -> d
         return TOTALSEGMENTATOR
     proposal.untold.append(
         "Whether the label files are in TotalSegmentator's class ids, as is assumed: if not, tell "
-        "the values by `ids` in organ_segmenter."
+        "the values by `ids` in organ_segmenter; and if one is the lesion, by `values` in "
+        "raw_reader_masks."
     )
     where = {"path": str(folder), "pattern": proposal.pattern(layout)}
     return TOTALSEGMENTATOR | {"segmenter": "existing_masks"} | where
