@@ -195,3 +195,17 @@ def test_a_sheet_that_does_not_fit_is_told(project, oslo, tmp_path):
     assert refused.exit_code == 1
     assert "no column gender" in refused.output
     assert not (project / "conf").exists()
+
+
+@pytest.mark.parametrize("pseudonyms", [True, False])
+def test_a_cell_that_is_not_understood_is_not_shown_with_pseudonyms(
+    project, oslo, tmp_path, pseudonyms
+):
+    pd.DataFrame({"id": ["a_pre"], "name": [WHO]}).to_csv(tmp_path / "sheet.csv", index=False)
+    described = "patient: id\ncolumns: {sex: {column: name, values: {f: F}}}"
+    (tmp_path / "columns.yml").write_text(described, encoding="utf-8")
+    sheet = ("--clinical", tmp_path / "sheet.csv", "--clinical-columns", tmp_path / "columns.yml")
+    refused = run("oslo", oslo, *sheet, *(["--pseudonyms"] if pseudonyms else []))
+    assert refused.exit_code == 1
+    assert "column 'name' holds" in refused.output
+    assert (WHO in refused.output) is not pseudonyms

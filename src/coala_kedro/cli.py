@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from coala_kedro.cohort import (
 )
 from coala_kedro.sources.entries import Proposal, examples
 from coala_kedro.sources.proposal import propose
-from coala_kedro.sources.scan_table import ClinicalSheet
+from coala_kedro.sources.scan_table import ClinicalSheet, SheetError
 from coala_kedro.tables import TableError, read_table
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,7 @@ def new(
         raise click.ClickException("--clinical and --clinical-columns go together.")
     for stream in (sys.stdout, sys.stderr):  # a locale need not know what a folder is called
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
+    with _told(pseudonyms):
         proposal = propose(
             name,
             folder.absolute(),
@@ -81,15 +82,6 @@ def new(
             pseudonyms=pseudonyms,
             taken=_taken(ROOT / "data/01_raw", f"{name}/{cohort}"),
         )
-    except (ValueError, yaml.YAMLError) as error:
-        raise click.ClickException(str(error)) from None
-    except Exception as error:
-        if not pseudonyms:
-            raise
-        raise click.ClickException(
-            f"{type(error).__name__}: a file cannot be understood. Which and why may tell who "
-            "somebody is; it is shown without --pseudonyms."
-        ) from None
     _load(proposal, cohort)
     proposal.files[f"conf/{name}/catalog.yml"] = proposal.catalog(name)
     for line in proposal.found:
@@ -101,6 +93,24 @@ def new(
             click.echo(f"- {line}")
     namespace = f"kedro run --env {name} --pipelines preprocessing --namespaces {cohort}"
     click.echo(f"\nThen: {namespace}")
+
+
+@contextmanager
+def _told(pseudonyms: bool) -> Iterator[None]:
+    """Tell what goes wrong; with pseudonyms, without what may tell who somebody is."""
+    try:
+        yield
+    except SheetError as error:
+        raise click.ClickException(error.discreet if pseudonyms else str(error)) from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise click.ClickException(str(error)) from None
+    except Exception as error:
+        if not pseudonyms:
+            raise
+        raise click.ClickException(
+            f"{type(error).__name__}: a file cannot be understood. Which and why may tell who "
+            "somebody is; it is shown without --pseudonyms."
+        ) from None
 
 
 def _sheet(

@@ -63,6 +63,9 @@ class FoldTrainer(nnUNetTrainer):
         # nnU-Net draws a picture after every epoch (a second each); MLflow shows the same curves.
         self.logger.plot_progress_png = lambda folder: None
 
+    def _save_debug_information(self) -> None:
+        """Leave `debug.json` out: it tells host and folders, and models are given away."""
+
     def initialize(self) -> None:
         """Build the network from seeded weights."""
         self._seed(epoch=-1)

@@ -151,7 +151,7 @@ class ExistingMasks:
             return source.on_grid(scan)
         except VolumeError as error:
             # The pattern tells the place; the folders that it leaves open may bear patients' names.
-            reason = str(error).replace(source.location, "it")
+            reason = str(error).replace(source.title, "it")
             if error.code == "other_grid":
                 raise OrganMaskError(f"{name}: {reason}. {_REMEDY}", "organ_mask_grid") from None
             raise OrganMaskError(

@@ -55,7 +55,17 @@ class ClinicalSheet(BaseModel):
 
 
 class SheetError(ValueError):
-    """A clinical sheet is not as its description says."""
+    """A clinical sheet is not as its description says.
+
+    Attributes:
+        discreet: The message without what the sheet's cells and the headers hold.
+    """
+
+    def __init__(self, message: str, *held: Any) -> None:
+        super().__init__(message)
+        self.discreet = message
+        for value in held:
+            self.discreet = self.discreet.replace(f"'{value}'", "what is not shown here")
 
 
 def propose_scan_table(
@@ -201,7 +211,8 @@ def _told(name: str, told: _Column, rows: pd.DataFrame, description: ClinicalShe
         listed = " and ".join(f"'{value}' (row {row})" for row, value in values.items())
         raise SheetError(
             f"The clinical sheet's column '{told.column}' has {listed} for one and the same. Mend "
-            "it; or, if a row is a CT, describe by `date` which column has its day."
+            "it; or, if a row is a CT, describe by `date` which column has its day.",
+            *values.values(),
         )
     return next(iter(values.values()), "")
 
@@ -215,7 +226,8 @@ def _compare(name: str, header: Any, value: Any, rows: pd.DataFrame) -> None:
         raise SheetError(
             f"The clinical sheet, row {', '.join(map(str, rows.index))}: {name} is '{value}', but "
             f"the scan's header says '{header}'. Is it the same patient? Mend one, or leave {name} "
-            "out of the sheet's description."
+            "out of the sheet's description.",
+            *(value, header),
         )
 
 
@@ -228,26 +240,28 @@ def _value(
         return ""
     if told.values is not None:
         if text not in told.values:
-            raise SheetError(f"{place} its description does not know: {', '.join(told.values)}.")
+            raise SheetError(
+                f"{place} its description does not know: {', '.join(told.values)}.", text
+            )
         return told.values[text]
     if name == "acquired_on":
-        return _day(as_date(text), place)
+        return _day(as_date(text), place, text)
     if not str(SCAN_TABLE.columns[name].dtype).startswith("float"):
         return text
     try:
         return float(as_number(text)) * (told.factor or 1)
     except ValueError:
-        raise SheetError(f"{place} is no number, or could be two.") from None
+        raise SheetError(f"{place} is no number, or could be two.", text) from None
 
 
 def _days(sheet: pd.DataFrame, column: str | None) -> pd.Series:
     days = (sheet[column] if column else pd.Series("", sheet.index)).fillna("").map(as_date)
     for row, day in days[days != ""].items():
-        _day(day, f"The clinical sheet's column '{column}' holds '{day}' (row {row}), which")
+        _day(day, f"The clinical sheet's column '{column}' holds '{day}' (row {row}), which", day)
     return days
 
 
-def _day(text: str, place: str) -> str:
+def _day(text: str, place: str, held: str) -> str:
     if pd.isna(pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")):
-        raise SheetError(f"{place} is no day, or could be two: write it as YYYY-MM-DD.")
+        raise SheetError(f"{place} is no day, or could be two: write it as YYYY-MM-DD.", held)
     return text
