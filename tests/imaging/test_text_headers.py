@@ -125,3 +125,15 @@ def test_what_is_no_volume_is_told_as_such(tmp_path, suffix):
     (tmp_path / f"scan{suffix}").write_text("not a volume")
     assert code_of(tmp_path / f"scan{suffix}") == "unreadable"
     assert code_of(tmp_path / f"absent{suffix}") == "unreadable"
+
+
+@pytest.mark.parametrize("field", ["space", "space_units", "DistanceUnits"])
+def test_a_text_that_may_be_a_name_is_not_shown(tmp_path, field):
+    name = '"Quxfather"' if field == "space_units" else "Quxfather"
+    if field == "DistanceUnits":
+        path = write_meta(tmp_path / "scan.mha", **{field: name})
+    else:
+        path = write_nrrd(tmp_path / "scan.nrrd", **{field: name})
+    with pytest.raises(VolumeError, match="of no known kind") as error:
+        read_whole_volume(path)
+    assert "Quxfather" not in str(error.value)

@@ -77,7 +77,7 @@ def select_segments(
     chosen = [s for s in segments if re.fullmatch(pattern, s.name)]
     if not chosen:
         raise VolumeError(
-            f"None of its {len(segments)} segments has a name that '{pattern}' matches",
+            f"None of its {len(segments)} segments has a name that the entry's `segments` match",
             "no_segment",
         )
     voxels = sitk.GetArrayViewFromImage(segmentation)

@@ -56,6 +56,15 @@ def _read_header(path: Path, between: str, end: str) -> Header:
     return header
 
 
+_STANDARD_TEXTS = frozenset(
+    ("scanner-xyz", "scanner-xyz-time", "sx", "sxt", "3d-right-handed", "3d-left-handed",
+     "3d-right-handed-time", "3d-left-handed-time", "3dr", "3dl", "mm", "cm", "m", "um", "\u00b5m",
+     "nm", "in", "inch", "inches", "micron", "microns", "micrometer", "centimeter", "meter",
+     "millimeter", "millimeters", "centimeters", "meters", "pixel", "pixels"),
+)  # fmt: skip
+"""Spaces of NRRD, and units of length."""
+
+
 def _nrrd_faults(header: Header) -> Iterator[Fault]:
     if "sizes" not in header:
         return
@@ -64,11 +73,15 @@ def _nrrd_faults(header: Header) -> Iterator[Fault]:
         yield Fault("no_orientation" if "spacings" in header else "no_spacing", told)
     space = header.get("space", "")
     if not _PATIENT_SPACE.fullmatch(space):
-        told = f"its `space` is {space or 'not told'}, which does not tell left from right"
+        named = _shown(space) if space else "not told"
+        told = f"its `space` is {named}, which does not tell left from right"
         yield Fault("no_orientation", told)
     units = set(re.findall(r'"([^"]*)"', header.get("space units", "")))
     if units - {"mm", "", "millimeter", "millimeters"}:
-        yield Fault("spacing_contradiction", f"its `space units` are {', '.join(sorted(units))}")
+        yield Fault(
+            "spacing_contradiction",
+            f"its `space units` are {', '.join(sorted(map(_shown, units)))}",
+        )
 
 
 def _metaimage_faults(header: Header) -> Iterator[Fault]:
@@ -88,12 +101,19 @@ def _metaimage_faults(header: Header) -> Iterator[Fault]:
         told = "it has no TransformMatrix, which tells left from right"
         yield Fault("no_orientation", told)
     if header.get("DistanceUnits", "mm") not in ("mm", "?"):
-        yield Fault("spacing_contradiction", f"its DistanceUnits are {header['DistanceUnits']}")
+        yield Fault(
+            "spacing_contradiction", f"its DistanceUnits are {_shown(header['DistanceUnits'])}"
+        )
     for part, none in (("Slope", 1), ("Offset", 0)):
         name = f"ElementToIntensityFunction{part}"
         if (_numbers(header.get(name, "")) != none).any():
             told = f"its {name} is {header[name]}, which readers ignore"
             yield Fault("rescale_contradiction", told)
+
+
+def _shown(text: str) -> str:
+    """A header's text if it is one of the standard's; any other may tell who somebody is."""
+    return text if text.lower() in _STANDARD_TEXTS else "of no known kind"
 
 
 def _numbers(text: str) -> np.ndarray:
