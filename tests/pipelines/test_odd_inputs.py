@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from abdomens import ODD_ABDOMENS
 from broken import as_label_files, as_slicer_files, rewrite
 from broken_headers import with_header
 from dicom_writer import save, slices_of, write_seg
@@ -161,6 +162,14 @@ ODD_MASKS = {
     "one segment, cropped to it": one_cropped_segment,
 }
 """How hospitals store which voxels are the lesion: what the study uses is the same mask."""
+
+
+@pytest.mark.parametrize("name", ODD_ABDOMENS)
+def test_an_odd_abdomen_is_accepted_without_a_word(hospital, name):
+    ODD_ABDOMENS[name](hospital)
+    accepted, findings = hospital.screen()
+    assert findings.empty, findings.to_string()
+    assert len(accepted) == 3
 
 
 @pytest.mark.parametrize("name", ODD_MASKS)

@@ -31,8 +31,8 @@ def test_a_real_series_is_accepted_with_its_organ_file(tmp_path):
     }  # fmt: skip
     accepted, findings = hospital.screen()
     assert accepted["scanner"].tolist() == ["SIEMENS Biograph40_mCT 4R"]
-    # Twenty slices of a whole abdomen: it says so, and stays.
-    assert set(findings["code"]) <= {"short", "no_row"}
+    # Twenty slices of a whole abdomen: it says so, for the liver too, and stays.
+    assert set(findings["code"]) <= {"short", "no_row", "liver_cut"}
     scans, _ = hospital.imported(accepted)
     theirs = sitk.ReadImage(
         sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(REAL / "dicom_series"))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from abdomens import BROKEN_ABDOMENS
 from broken import BROKEN, a_whole_cohort_at, as_label_files, rewrite, stray
 from broken_tables import OF_THE_PATIENT
 from hospital import READERS, Hospital, abdomen, image, truncate, write
@@ -13,7 +14,8 @@ from pydantic import ValidationError
 
 from coala_kedro.cohort import CohortError
 from coala_kedro.organs.segmenter import Phase
-from coala_kedro.pipelines.preprocessing.checks import ALWAYS_REFUSED, CHECKS, Limits, Screening
+from coala_kedro.pipelines.preprocessing.checks import ALWAYS_REFUSED, CHECKS, Screening
+from coala_kedro.pipelines.preprocessing.limits import Limits
 from coala_kedro.pipelines.preprocessing.screening import FINDINGS
 
 
@@ -40,9 +42,9 @@ def test_a_sound_hospital_is_accepted_as_it_is(hospital):
     assert list(findings) == FINDINGS
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", BROKEN | BROKEN_ABDOMENS)
 def test_what_is_broken_is_told_with_its_reason_and_the_rest_goes_on(hospital, name):
-    spoil, *expected = BROKEN[name]
+    spoil, *expected = (BROKEN | BROKEN_ABDOMENS)[name]
     spoil(hospital)
     accepted, findings = hospital.screen()
     found = findings[findings["scan_id"] == "a_pre"]

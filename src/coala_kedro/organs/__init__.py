@@ -7,8 +7,9 @@ has made before, of any format. `worker.py` is the only file that imports totals
 from coala_kedro.organs.dataset import OrganSegmenterDataset
 from coala_kedro.organs.existing import ExistingMasks
 from coala_kedro.organs.segmenter import (
-    LEFT_ORGAN_IDS,
+    EXPECTED_CENTRES_MM,
     LIVER_ID,
+    SPLEEN_ID,
     OrganMaskError,
     OrganSegmenter,
     OrganSegmenterError,
@@ -16,8 +17,9 @@ from coala_kedro.organs.segmenter import (
 from coala_kedro.organs.totalsegmentator import TotalSegmentator
 
 __all__ = [
-    "LEFT_ORGAN_IDS",
+    "EXPECTED_CENTRES_MM",
     "LIVER_ID",
+    "SPLEEN_ID",
     "ExistingMasks",
     "OrganMaskError",
     "OrganSegmenter",

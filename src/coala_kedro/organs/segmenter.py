@@ -16,8 +16,27 @@ CLASS_IDS = {s.name: s.totalsegmentator_id for s in ORGANS if s.totalsegmentator
 """Class ids of TotalSegmentator's task `total` by the name that they and we use."""
 ORGAN_IDS = frozenset(CLASS_IDS.values())
 LIVER_ID = CLASS_IDS[next(s.name for s in ORGANS if s.id == LIVER)]
-LEFT_ORGAN_IDS = frozenset((CLASS_IDS["spleen"], CLASS_IDS["stomach"]))
-"""Of organs that lie left of the liver."""
+SPLEEN_ID = CLASS_IDS["spleen"]
+EXPECTED_CENTRES_MM = {
+    CLASS_IDS[name]: centre_mm
+    for name, centre_mm in {
+        "liver": (0.0, 0.0, 0.0),
+        "spleen": (175.0, 50.0, 0.0),
+        "stomach": (110.0, -30.0, 0.0),
+        "pancreas": (95.0, -5.0, -25.0),
+        "adrenal_gland_right": (45.0, 35.0, -5.0),
+        "adrenal_gland_left": (115.0, 35.0, 0.0),
+        "kidney_right": (5.0, 65.0, -55.0),
+        "kidney_left": (135.0, 65.0, -45.0),
+        "duodenum": (45.0, 0.0, -55.0),
+        "colon": (75.0, -30.0, -60.0),
+        "small_bowel": (95.0, 0.0, -90.0),
+    }.items()
+}
+"""Centres of organs in an adult on the back, from the liver's (LPS), by class id: of a CT of the
+upper abdomen by TotalSegmentator, with kidneys and bowel as far down as a whole abdomen has them.
+They need be right by some 30 mm only, see `imaging.arrangement`; the gallbladder is left out
+because it lies now in, now below the liver."""
 
 PhaseName = Literal["native", "arterial_early", "arterial_late", "portal_venous"]
 OrganMaskFault = Literal[

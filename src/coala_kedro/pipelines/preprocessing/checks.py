@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from coala_kedro.imaging.inspection import Facts
+from coala_kedro.pipelines.preprocessing.limits import Limits
 
 _GAP = 1.2
 """Slices further apart than so many thicknesses leave tissue out; they may well overlap."""
@@ -18,40 +19,6 @@ Severity = Literal["refuse", "warn", "ignore"]
 
 _DECIMALS = 6
 """Files hold spacings in single precision: 2 mm in metres is 2.0000001 mm."""
-
-
-class Limits(BaseModel):
-    """Where plausible ends. Measured values on a limit pass."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    min_slices: int = Field(10, ge=1)
-    min_spacing_mm: float = Field(0.3, gt=0, description="In the slice.")
-    max_spacing_mm: float = Field(2.0, gt=0, description="In the slice.")
-    min_slice_spacing_mm: float = Field(0.3, gt=0)
-    max_slice_spacing_mm: float = Field(10.0, gt=0)
-    min_field_of_view_mm: float = Field(200.0, gt=0)
-    max_field_of_view_mm: float = Field(700.0, gt=0)
-    min_height_mm: float = Field(60.0, gt=0, description="Along the patient.")
-    max_irregularity_mm: float = Field(0.1, ge=0, description="Of the gaps between slices.")
-    max_tilt_degrees: float = Field(0.5, ge=0, description="Of the gantry, or shear.")
-    max_air_hu: float = Field(-500.0, description="Somewhere in a CT of the abdomen is air.")
-    min_soft_tissue_share: float = Field(0.02, ge=0, le=1, description="-200 to 300 HU.")
-    min_liver_right_of_left_organs_mm: float = Field(0.0, description="Between the centres.")
-    liver_margin_mm: float = Field(10.0, ge=0)
-    max_crlm_outside_liver_share: float = Field(0.5, ge=0, le=1)
-    min_liver_ml: float = Field(200.0, ge=0)
-    min_phase_probability: float = Field(0.5, ge=0, le=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _knows_no_mask_values(cls, limits: Any) -> Any:
-        if isinstance(limits, dict) and "mask_values" in limits:
-            raise ValueError(
-                "mask_values is no limit any more, for it took every label for the lesion: tell "
-                "the lesion's by `values` in the catalog entry of raw_reader_masks, and delete it"
-            )
-        return limits
 
 
 class Rule(NamedTuple):
@@ -124,6 +91,17 @@ def _number(facts: Facts, fact: str, absent: float) -> float:
     return round(float(facts.get(fact, absent)), _DECIMALS)
 
 
+def _turned(axes: str) -> Rule:
+    """Wrong where organs would lie as they should if these axes were the other way round."""
+
+    def wrong(facts: Facts, limits: Limits) -> Any:
+        found = str(facts.get("turned_axes", "")).split(", ")
+        misplaced = _number(facts, "misplacement_mm", 0) > limits.max_misplacement_mm
+        return facts["misplacement_mm"] if misplaced and axes in found else None
+
+    return Rule(wrong, "max_misplacement_mm")
+
+
 def _other_values(facts: Facts, limits: Limits) -> Any:
     values = facts.get("mask_values") or facts.get("values") or "1"
     return values if values != "1" else None
@@ -156,6 +134,8 @@ HU = "are these HU? export it with rescale slope and intercept applied, once"
 ONE_GRID = "export it again from its source: only that tells which of them is right"
 ONE_SERIES = "keep one axial CT series in the folder, narrow the entry's pattern, or choose one by its `series`"
 CHOOSE = "choose the portal-venous one in the entry, such as `series: {phase: 2}`, by number, description, acquisition, slice_thickness_mm, kernel, image_type or phase"
+TISSUE = "are these HU, and do scan and organ mask belong together? export the scan again, as conventional CT in HU"
+AXES = "export it again, with its header: it is no axial scan of a patient, or its axes are not as the header says"
 
 HEADER_CHECKS = (
     Check("no_orientation", "refuse", _is("no_orientation"), "export it with its orientation: left and right cannot be told apart"),
@@ -235,7 +215,21 @@ ORGAN_CHECKS = tuple(
 ANATOMY_CHECKS = (
     Check("no_liver", "refuse", _below("liver_ml", "min_liver_ml"), "is it a scan of the abdomen, and its organ mask in TotalSegmentator's ids?"),
     Check("crlm_outside_liver", "refuse", _above("crlm_outside_liver_share", "max_crlm_outside_liver_share"), "do masks and scan belong together?"),
-    Check("left_right_flip", "refuse", _below("liver_right_of_left_organs_mm", "min_liver_right_of_left_organs_mm"), "export it again: its left and right are exchanged (or situs inversus)"),
+    Check("crlm_is_liver", "refuse", _above("crlm_share_of_liver", "max_crlm_share_of_liver"), "is the lesion outlined, or the liver? in a label file, tell the lesion's value by `values` in the catalog entry"),
+    Check("crlm_cut", "warn", _is("crlm_cut"), "a lesion goes on beyond the scan: use one that covers the liver"),
+    Check("liver_cut", "warn", _above("liver_cut_share", "max_liver_cut_share"), "the liver goes on beyond the scan, and so may lesions: use one that covers it"),
+    Check("liver_too_dark", "refuse", _below("liver_hu", "min_liver_hu"), TISSUE),
+    Check("liver_too_bright", "refuse", _above("liver_hu", "max_liver_hu"), TISSUE),
+    Check("spleen_too_dark", "refuse", _below("spleen_hu", "min_spleen_hu"), TISSUE),
+    Check("spleen_too_bright", "refuse", _above("spleen_hu", "max_spleen_hu"), TISSUE),
+    Check("fat_too_dark", "refuse", _below("fat_hu", "min_fat_hu"), TISSUE),
+    Check("fat_too_bright", "refuse", _above("fat_hu", "max_fat_hu"), TISSUE),
+    Check("uneven_slices", "refuse", _above("liver_hu_spread", "max_liver_hu_spread"), EXPORT),
+    Check("blank_slices", "refuse", _is("n_blank_liver_slices"), EXPORT),
+    Check("left_right_flip", "refuse", _turned("left_right"), "export it again: its left and right are exchanged (of situs inversus, set screening.severity.left_right_flip to 'warn')"),
+    Check("front_back_flip", "refuse", _turned("front_back"), "export it again: its front and back are exchanged"),
+    Check("head_feet_flip", "refuse", _turned("head_feet"), "export it again: its head and feet are exchanged"),
+    Check("axes_exchanged", "refuse", _turned("exchanged"), AXES),
     Check("other_n_crlm", "warn", _is("other_n_crlm"), "are these the scan's masks? mend n_crlm in scans.csv"),
     Check("other_diameter", "warn", _is("other_diameter"), "are these the scan's masks? mend largest_crlm_diameter_mm in scans.csv"),
     Check("contrast_phase", "warn", Rule(_other_phase, "min_phase_probability"), "use the portal-venous series"),

@@ -27,7 +27,7 @@ from coala_kedro.imaging.consensus import (
 from coala_kedro.imaging.inspection import Facts, inspect_anatomy, inspect_lesion_sizes
 from coala_kedro.imaging.label_map import compose_label_map
 from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_readers
-from coala_kedro.organs import LEFT_ORGAN_IDS, LIVER_ID, OrganSegmenter
+from coala_kedro.organs import EXPECTED_CENTRES_MM, LIVER_ID, SPLEEN_ID, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import Screening
 from coala_kedro.pipelines.preprocessing.screening import accept, judge_anatomy
 from coala_kedro.statistics.cohort_table import table_1
@@ -131,7 +131,7 @@ def inspect_lesions(
     organ_segmenter: OrganSegmenter,
     screening: Screening,
 ) -> dict[str, Callable[[], Facts]]:
-    """Measure where lesions and liver lie, and tell the contrast phase.
+    """Measure where lesions and organs lie and how dense they are, and tell the contrast phase.
 
     Returns:
         Recipes by scan id; each makes facts, see `imaging.inspection.inspect_anatomy`, and where
@@ -142,6 +142,7 @@ def inspect_lesions(
     return {
         scan_id: partial(
             _anatomy,
+            scans[scan_id],
             organ_masks[scan_id],
             consensus_masks.get(scan_id),
             screening.limits.liver_margin_mm,
@@ -159,8 +160,9 @@ def _phase(scan_id: str, scan: LazyVolume, organ_segmenter: OrganSegmenter) -> F
     return {"contrast_phase": phase.name, "contrast_phase_probability": phase.probability}
 
 
-@recipe("anatomy", version=3, structures=STRUCTURE_IDS)
+@recipe("anatomy", version=4, structures=STRUCTURE_IDS, expected_mm=EXPECTED_CENTRES_MM)
 def _anatomy(
+    scan: LazyVolume,
     organ_mask: LazyVolume,
     consensus_mask: LazyVolume | None,
     margin_mm: float,
@@ -168,10 +170,12 @@ def _anatomy(
 ) -> Facts:
     crlm = consensus_mask() if consensus_mask else None
     facts = inspect_lesion_sizes(crlm) | inspect_anatomy(
+        scan(),
         organ_mask(),
         crlm,
         liver=LIVER_ID,
-        left_organs=LEFT_ORGAN_IDS,
+        spleen=SPLEEN_ID,
+        expected_mm=EXPECTED_CENTRES_MM,
         margin_mm=margin_mm,
     )
     return facts | phase() if phase else facts

@@ -1,0 +1,86 @@
+"""Whether organs lie as they do in a patient: left and right, front and back, head and feet."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+AXES = ("left_right", "front_back", "head_feet")
+"""Of a patient, in the order of LPS."""
+
+_ENOUGH_FOR_ALL_AXES = 3
+_ALIKE_MM = 5.0
+"""Fits that differ by less are alike: the one that changes least is told."""
+
+Xyz = tuple[float, float, float]
+
+
+class Turned(NamedTuple):
+    """How organs would lie as they should.
+
+    Attributes:
+        axes: Those of `AXES` that are the wrong way round, joined by ", "; "exchanged" where axes
+            stand for each other; empty if nothing is to be changed.
+        misplacement_mm: How much nearer the organs then are to where they should be.
+    """
+
+    axes: str
+    misplacement_mm: float
+
+
+class _Orientation(NamedTuple):
+    order: tuple[int, ...]
+    signs: tuple[int, ...]
+
+    @property
+    def axes(self) -> str:
+        if self.order != (0, 1, 2):
+            return "exchanged"
+        return ", ".join(axis for axis, sign in zip(AXES, self.signs, strict=True) if sign < 0)
+
+    @property
+    def n_changes(self) -> int:
+        moved = sum(was != now for was, now in enumerate(self.order))
+        return moved + sum(sign < 0 for sign in self.signs)
+
+
+def turned(centres_mm: Mapping[int, Xyz], expected_mm: Mapping[int, Xyz]) -> Turned | None:
+    """Find which of the 48 ways to exchange and mirror the axes fits an expected arrangement best.
+
+    All organs count together, so that one that lies oddly (a large spleen, a low kidney, what is
+    left of a liver) decides nothing. Two organs tell left from right alone.
+
+    Args:
+        centres_mm: Centres of organs (LPS) by id.
+        expected_mm: Where they are in a patient on the back, from any origin.
+
+    Returns:
+        The best way; None of fewer than two organs. `misplacement_mm` is the root mean square of
+        the organs' distances from where they should be, less that of the best way.
+    """
+    known = sorted(centres_mm.keys() & expected_mm.keys())
+    if len(known) <= 1:
+        return None
+    found, expected = (
+        points - points.mean(axis=0)
+        for points in (np.array([place[i] for i in known]) for place in (centres_mm, expected_mm))
+    )
+    ways = [*_orientations(all_axes=len(known) >= _ENOUGH_FOR_ALL_AXES)]
+    misfits_mm = np.array(
+        [np.sqrt(((found[:, w.order] * w.signs - expected) ** 2).sum(axis=1).mean()) for w in ways]
+    )
+    alike = np.flatnonzero(misfits_mm <= misfits_mm.min() + _ALIKE_MM)
+    best = min(alike, key=lambda way: (ways[way].n_changes, misfits_mm[way]))
+    return Turned(ways[best].axes, float(misfits_mm[0] - misfits_mm[best]))
+
+
+def _orientations(*, all_axes: bool) -> Iterator[_Orientation]:
+    """Ways to turn and mirror a patient; the first is to leave everything as it is."""
+    if not all_axes:
+        yield from (_Orientation((0, 1, 2), (sign, 1, 1)) for sign in (1, -1))
+        return
+    for order in itertools.permutations(range(3)):
+        yield from (_Orientation(order, signs) for signs in itertools.product((1, -1), repeat=3))

@@ -1,0 +1,64 @@
+import itertools
+
+import numpy as np
+import pytest
+from abdomens import SPACING_MM, phantom
+from hospital import LIVER, SPLEEN
+
+from coala_kedro.imaging.arrangement import turned
+from coala_kedro.organs import EXPECTED_CENTRES_MM
+
+LIMIT_MM = 25
+STOMACH, COLON, KIDNEY_LEFT = 6, 20, 3
+WAYS = [
+    (order, signs)
+    for order in itertools.permutations(range(3))
+    for signs in itertools.product((1, -1), repeat=3)
+]
+
+
+@pytest.fixture(scope="module")
+def centres_mm():
+    _, organs, _ = phantom()
+    found = {}
+    for organ in EXPECTED_CENTRES_MM:
+        zyx = np.argwhere(organs == organ).mean(axis=0)
+        found[organ] = zyx[::-1] * SPACING_MM
+    return found
+
+
+@pytest.mark.parametrize(("order", "signs"), WAYS)
+def test_of_all_48_ways_one_is_right(centres_mm, order, signs):
+    told = {organ: place[list(order)] * signs for organ, place in centres_mm.items()}
+    axes, misplacement_mm = turned(told, EXPECTED_CENTRES_MM)
+    mirrored = zip(("left_right", "front_back", "head_feet"), signs, strict=True)
+    expected = ", ".join(axis for axis, sign in mirrored if sign < 0)
+    assert axes == ("exchanged" if order != (0, 1, 2) else expected)
+    assert (misplacement_mm > LIMIT_MM) == bool(axes)
+
+
+def test_an_organ_that_lies_oddly_decides_nothing(centres_mm):
+    for organ, by in itertools.product(centres_mm, (120, -120)):
+        for axis in range(3):
+            moved = centres_mm[organ] + by * np.eye(3)[axis]
+            told = turned(centres_mm | {organ: moved}, EXPECTED_CENTRES_MM)
+            assert told.misplacement_mm < LIMIT_MM
+
+
+def test_organs_that_nobody_expects_do_not_count(centres_mm):
+    aorta = {52: np.array((1e6, 0, 0))}
+    assert turned(centres_mm | aorta, EXPECTED_CENTRES_MM) == ("", 0)
+
+
+@pytest.mark.parametrize("organ", [SPLEEN, STOMACH, KIDNEY_LEFT])
+def test_two_organs_tell_left_from_right_and_no_more(centres_mm, organ):
+    for signs in itertools.product((1, -1), repeat=3):
+        told = {i: centres_mm[i] * signs for i in (LIVER, organ)}
+        axes, misplacement_mm = turned(told, EXPECTED_CENTRES_MM)
+        assert (axes == "left_right") == (signs[0] < 0)
+        assert (misplacement_mm > LIMIT_MM) == (signs[0] < 0)
+
+
+def test_one_organ_tells_nothing(centres_mm):
+    assert turned({LIVER: centres_mm[LIVER]}, EXPECTED_CENTRES_MM) is None
+    assert turned({}, EXPECTED_CENTRES_MM) is None
