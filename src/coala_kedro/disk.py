@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _PARTIAL = ".partial-"
@@ -60,13 +60,13 @@ def written_whole(path: Path, what: str, needed_bytes: int | None = None) -> Ite
 
 
 @contextlib.contextmanager
-def room_in(folder: Path, what: str, needed_bytes: int) -> Iterator[None]:
+def room_in(folder: Path, what: str, needed_bytes: Callable[[], int]) -> Iterator[None]:
     """Tell a full disk as such where a tool writes into a folder by itself, and fails for it.
 
     Args:
         folder: Where it writes; it exists.
         what: What it writes, for messages.
-        needed_bytes: What that takes, about.
+        needed_bytes: Tells what that takes, about; asked only when it is wanted.
 
     Raises:
         DiskFullError: The tool failed, and the disk takes no more.
@@ -79,7 +79,7 @@ def room_in(folder: Path, what: str, needed_bytes: int) -> Iterator[None]:
         probe.unlink(missing_ok=True)
         if refusal is None:
             raise
-        raise DiskFullError(_words(refusal, folder, what, needed_bytes)) from error
+        raise DiskFullError(_words(refusal, folder, what, needed_bytes())) from error
 
 
 def disk_full(error: OSError, folder: Path, what: str, needed_bytes: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coala_kedro.anatomy import LABELS, STRUCTURE_IDS
+from coala_kedro.disk import room_in
 from coala_kedro.fingerprint import recipe
 from coala_kedro.nnunet.process import in_own_process, logged
 from coala_kedro.nnunet.settings import Compute, Planning
@@ -20,6 +21,7 @@ from coala_kedro.nnunet.workspace import (
     preprocessed_dataset,
     raw_dataset,
 )
+from coala_kedro.nnunet.written import check_written, preprocessed_bytes
 from coala_kedro.work import alone_in
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def prepare(
 
     Raises:
         TrainingSetError: nnU-Net plans no cascade for these scans, or finds a fault in them.
+        DiskFullError: The disk is full.
+        WrittenError: Something is not whole, though the disk has room.
     """
     description = describe(training_set)
     in_own_process(compute, compute.warm, _prepare, folder, description, planning, compute)
@@ -74,16 +78,20 @@ def _prepare(folder: Path, description: dict, planning: Planning, compute: Compu
         DatasetFingerprintExtractor,
     )
 
+    from coala_kedro.nnunet.guards import check_preprocessed  # which knows the plans
+
     class Fingerprinter(DatasetFingerprintExtractor):
         def __init__(self, *args: object, **kwargs: object) -> None:
             super().__init__(*args, **kwargs)
             self.num_foreground_voxels_for_intensitystats = planning.intensity_samples
 
     workers = compute.pool_workers
+    label_maps = [Path(case["label"]) for case in description["dataset"].values()]
     with (
         alone_in(folder),
         nnunet_paths(folder, results=folder / "unused"),
         logged(folder / "prepare.log"),
+        room_in(folder, "preprocessed data", lambda: preprocessed_bytes(label_maps)),
     ):
         shutil.rmtree(folder / "raw", ignore_errors=True)
         shutil.rmtree(folder / "preprocessed", ignore_errors=True)
@@ -113,6 +121,8 @@ def _prepare(folder: Path, description: dict, planning: Planning, compute: Compu
             (workers, workers),
             show_progress_bar=False,
         )
+        check_preprocessed(folder, description["dataset"])
+        check_written(path for path in preprocessed_dataset(folder).rglob("*.*"))
 
 
 def _planner(planning: Planning) -> type[ExperimentPlanner]:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import faulthandler
 import functools
+import io
 import multiprocessing
 import os
 import signal
@@ -216,11 +217,26 @@ def choose_device(compute: Compute) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+class _Log(io.FileIO):
+    """A file that a full disk cuts short: a log must not end the work, nor hide why it ended."""
+
+    def write(self, content: Any) -> int:
+        """Write what can be written."""
+        try:
+            return super().write(content)
+        except OSError:
+            return len(content)
+
+
 @contextlib.contextmanager
 def logged(path: Path) -> Iterator[None]:
     """Append what nnU-Net prints to a file, and why it failed if it did."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", buffering=1, encoding="utf-8") as file, contextlib.redirect_stdout(file):
+    raw = io.BufferedWriter(_Log(path, "a"))
+    with (
+        io.TextIOWrapper(raw, encoding="utf-8", line_buffering=True) as file,
+        contextlib.redirect_stdout(file),
+    ):
         faulthandler.enable(file)  # a crash in native code leaves its stack there
         try:
             yield

@@ -17,6 +17,7 @@ from typing import Protocol as Interface
 
 import psutil
 
+from coala_kedro.disk import DiskFullError, remove_partial
 from coala_kedro.fingerprint import recipe
 from coala_kedro.nnunet import guards
 from coala_kedro.nnunet.checkpoints import FINAL, PREVIOUS, CheckpointError, load_newest
@@ -39,6 +40,7 @@ from coala_kedro.nnunet.workspace import (
     nnunet_paths,
     preprocessed_dataset,
 )
+from coala_kedro.nnunet.written import WrittenError, validate
 from coala_kedro.progress import progress
 from coala_kedro.weights import UnsafeCheckpointError
 from coala_kedro.work import WorkStoppedError, alone_in
@@ -51,11 +53,13 @@ logger = logging.getLogger(__name__)
 LOG = "console.log"
 _OURS = (
     CheckpointError,
+    DiskFullError,
     guards.GuardError,
     guards.LossNotFiniteError,
     NnunetProcessError,
     UnsafeCheckpointError,
     WorkStoppedError,
+    WrittenError,
 )
 """What says what to do, once it says of which training."""
 _LOOK_EVERY_S = 1.0
@@ -142,6 +146,7 @@ def train_fold(
         GuardError: Data, memory or room is missing.
         LossNotFiniteError: Twice, from the last checkpoint on.
         CheckpointError: The disk is full, or no checkpoint can be read.
+        DiskFullError: The disk is full in the validation; the training is kept.
         WorkStoppedError: It was asked to stop, or `compute.max_hours` are over.
         NnunetProcessError: Its process died.
     """
@@ -204,6 +209,7 @@ def _train(job: Job, monitor: Monitor) -> None:
         monitor(job.folder) as report,
         AttemptRecord(job.folder, _device_name(job.compute))() as record,
     ):
+        remove_partial(job.folder)
         guards.check_preprocessed(job.prepared, job.cases)
         if job.stage == "cascade":
             guards.check_handed_on(job.earlier, job.handed_on, job.cases)
@@ -213,7 +219,8 @@ def _train(job: Job, monitor: Monitor) -> None:
             trainer = None
             print(f"{error} Once more from the last checkpoint.")  # noqa: T201
         trainer = trainer or _trained(job, record.report, report)
-        trainer.perform_actual_validation(save_probabilities=False)
+        further = job.handed_on if job.stage == "lowres" else None
+        validate(trainer, job.prepared, job.split.validation, further)
         if job.stage == "lowres":
             guards.hand_on(job.folder, job.handed_on, job.split.validation)
 

@@ -26,6 +26,8 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from coala_kedro.disk import DiskFullError, room_in
+from coala_kedro.imaging.files import VolumeError, check_content, read_volume, write_volume
 from coala_kedro.organs.segmenter import OrganSegmenterError
 
 REST_S = 60.0
@@ -34,6 +36,7 @@ REST_S = 60.0
 _WORKER = Path(__file__).with_name("worker.py")
 _STOP_S = 10.0
 _LOG_LINES = 15
+_FILES_OF_A_SCAN = 3  # itself, resampled, and the masks
 
 
 class TotalSegmentatorProcess:
@@ -64,7 +67,7 @@ class TotalSegmentatorProcess:
             request = {"function": "segment", "mask_file": str(mask_file), **settings}
             try:
                 self._ask(scan_id, scan, request, process)
-                return sitk.ReadImage(str(mask_file))
+                return self._read(scan_id, scan, mask_file)
             finally:
                 mask_file.unlink(missing_ok=True)
 
@@ -144,13 +147,17 @@ class TotalSegmentatorProcess:
         assert process.stdout is not None
         scan_file = self._folder / "scan.nii"
         try:
-            sitk.WriteImage(scan, str(scan_file))
+            with self._room_for(scan_id, scan):
+                write_volume(scan, scan_file)
             process.stdin.write(json.dumps({"scan_file": str(scan_file), **request}) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
             if not line:
                 raise BrokenPipeError
             reply = json.loads(line)
+            if reply.get("errno"):
+                with self._room_for(scan_id, scan):
+                    raise OSError(reply["errno"], reply["error"])
             if reply["error"]:
                 raise OrganSegmenterError(
                     f"Scan {scan_id}: TotalSegmentator failed with {reply['error']}. "
@@ -158,13 +165,31 @@ class TotalSegmentatorProcess:
                 )
             return reply.get("result")
         except BrokenPipeError:
-            raise OrganSegmenterError(
-                f"Scan {scan_id}: TotalSegmentator's process ended with code {process.wait()} (-9: "
-                "killed, most often for want of memory; a scan of 512 x 512 x 458 voxels wants "
-                f"11 GB, less with `fast: true`). {self._log_end()}"
-            ) from None
+            with self._room_for(scan_id, scan):
+                raise OrganSegmenterError(
+                    f"Scan {scan_id}: TotalSegmentator's process ended with code {process.wait()} "
+                    "(-9: killed, most often for want of memory; a scan of 512 x 512 x 458 voxels "
+                    f"wants 11 GB, less with `fast: true`). {self._log_end()}"
+                ) from None
         finally:
             scan_file.unlink(missing_ok=True)
+
+    def _read(self, scan_id: str, scan: sitk.Image, mask_file: Path) -> sitk.Image:
+        with self._room_for(scan_id, scan):
+            check_content(mask_file, scan.GetNumberOfPixels())
+            return read_volume(mask_file)
+
+    @contextmanager
+    def _room_for(self, scan_id: str, scan: sitk.Image) -> Iterator[None]:
+        """Say it of a disk that is full that it is: a scan, resampled, takes about its own size."""
+        needed = _FILES_OF_A_SCAN * scan.GetNumberOfPixels() * scan.GetSizeOfPixelComponent()
+        try:
+            with room_in(self._folder, "TotalSegmentator", lambda: needed):
+                yield
+        except (DiskFullError, VolumeError) as error:
+            raise OrganSegmenterError(
+                f"Scan {scan_id}: {error} (The folder for temporary files is that of TMPDIR.)"
+            ) from error
 
     @property
     def _log(self) -> Path:

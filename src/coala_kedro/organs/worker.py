@@ -2,15 +2,18 @@
 
 Standard input brings one request a line, as JSON the arguments of `segment` or `contrast_phase` and
 which of them is the `function`; standard output takes one reply a line, `{"result": what it
-returned, "error": text or null}`. When standard input ends the process ends, whatever it is doing,
-and FOLDER, where all its temporary files lie, is removed. It knows nothing of coala_kedro, so that
-it starts without it.
+returned, "error": text or null, "errno": number or null}`, the number being the system's if the
+disk was full. When standard input ends the process ends, whatever it is doing, and FOLDER, where
+all its temporary files lie, is removed. It knows nothing of coala_kedro, so that it starts without
+it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import gzip
 import json
 import multiprocessing
 import os
@@ -20,6 +23,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,14 +45,24 @@ def main(folder: Path) -> None:
     functions: dict[str, Callable[..., Any]] = {f.__name__: f for f in (segment, contrast_phase)}
     while True:
         request = json.loads(requests.get())
-        result = error = None
+        reply: dict[str, Any] = {"result": None, "error": None}
         try:
-            result = functions[request.pop("function")](**request)
+            reply["result"] = functions[request.pop("function")](**request)
         # TotalSegmentator leaves by SystemExit when an input or a licence is missing.
         except (Exception, SystemExit) as fault:
-            traceback.print_exc()
-            error = f"{type(fault).__name__}: {fault}"
-        print(json.dumps({"result": result, "error": error}), file=replies, flush=True)
+            with contextlib.suppress(OSError):  # the log lies on the disk that may be full
+                traceback.print_exc()
+            reply |= {"error": f"{type(fault).__name__}: {fault}", "errno": _full_disk(fault)}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+def _full_disk(fault: BaseException | None) -> int | None:
+    """The system's number for what a disk refused, if that is why something failed."""
+    while fault is not None:
+        if getattr(fault, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return fault.errno  # type: ignore[attr-defined]
+        fault = fault.__cause__ or fault.__context__
+    return None
 
 
 def segment(
@@ -193,7 +207,24 @@ def _predict_sequentially(
 ) -> Any:
     # Given a folder, nnU-Net forks twelve processes to list it.
     files = [[str(path)] for path in sorted(Path(source).glob("*_0000.nii.gz"))]
-    return predictor.predict_from_files_sequential(files, target, save_probabilities)
+    result = predictor.predict_from_files_sequential(files, target, save_probabilities)
+    for path in Path(target).glob("*.nii.gz"):
+        _check_whole(path)
+    return result
+
+
+def _check_whole(path: Path) -> None:
+    """Read a file of SimpleITK's NIfTI writer to its checksum: it tells nobody of a full disk.
+
+    Raises:
+        OSError: It is cut.
+    """
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except (EOFError, zlib.error):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
 
 def _device(name: str) -> str:
