@@ -186,6 +186,8 @@ def check_content(path: Path, needed_bytes: int = 0) -> int:
     needed = max((nifti.needed_bytes if nifti else None) or 0, needed_bytes)
     if path.name.lower().endswith(_NIFTI) and n_bytes < needed:
         raise VolumeError(f"{path} is truncated or damaged ({n_bytes} of {needed} bytes)")
+    if path.name.lower().endswith(_NIFTI) and nifti is None:
+        read_grid(path)  # SimpleITK tells whether it is a volume
     return n_bytes
 
 
