@@ -67,6 +67,46 @@ def test_is_kept_for_the_next_scan_and_ends_when_it_rests(tmp_path, scan, monkey
         time.sleep(0.02)
 
 
+COPYING = (
+    "import json, shutil, sys\n"
+    "for line in sys.stdin:\n"
+    "    request = json.loads(line)\n"
+    "    shutil.copy(request['scan_file'], request['mask_file'])\n"
+    "    CUT\n"
+    "    print(json.dumps({'error': None}), flush=True)\n"
+)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 100, 352, 400, 471])
+def test_a_mask_that_is_cut_is_no_mask(tmp_path, scan, monkeypatch, n_bytes):
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        COPYING.replace("CUT", f"__import__('os').truncate(request['mask_file'], {n_bytes})")
+    )
+    monkeypatch.setattr(process_module, "_WORKER", worker)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(OrganSegmenterError, match=r"Scan crlm_007: .*mask\.nii (is trunc|cannot)"):
+        TotalSegmentatorProcess().segment("crlm_007", scan, {})
+
+
+@pytest.mark.parametrize("size_kb", [4, 40, 60, 84])  # log, scan, and with it a part of the mask
+def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch, disk_of, size_kb):
+    scan = sitk.GetImageFromArray(np.arange(24_000, dtype=np.int16).reshape(20, 30, 40))
+    worker = tmp_path / "worker.py"
+    worker.write_text(COPYING.replace("CUT", "pass"))
+    monkeypatch.setattr(process_module, "_WORKER", worker)
+    disk = disk_of(size_kb)
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    with pytest.raises(OrganSegmenterError, match=rf"Scan crlm_007: The disk of {disk}/.* is full"):
+        TotalSegmentatorProcess().segment("crlm_007", scan, {})
+    assert not list(disk.iterdir())
+    disk_of(1000)
+    process = TotalSegmentatorProcess()
+    mask = process.segment("crlm_007", scan, {})
+    assert np.array_equal(sitk.GetArrayFromImage(mask), sitk.GetArrayFromImage(scan))
+    process.stop()
+
+
 def test_ends_with_its_parent_and_leaves_nothing(tmp_path):
     code = (
         "import time; from coala_kedro.organs.process import TotalSegmentatorProcess as P;"

@@ -204,3 +204,24 @@ def test_download_commands_bring_the_models():
 
     for model, task in DOWNLOAD_TASKS.items():
         assert model in TASK_TO_ID[task]
+
+
+@pytest.mark.parametrize("room", ["for half a scan", "for the scan alone"])
+def test_a_full_disk_is_told_and_nothing_wrong_is_made(segmenter, monkeypatch, disk_of, room):
+    scan, _ = phantom(DIRECTIONS["identity"])
+    right = segmenter.segment("crlm_007", scan)
+    scan_kb = scan.GetNumberOfPixels() * scan.GetSizeOfPixelComponent() // 1000
+    # The process writes its settings and its log there too.
+    size_kb = 16 + {"for half a scan": scan_kb // 2, "for the scan alone": scan_kb + 8}[room]
+    stop_processes()
+    disk = disk_of(size_kb)
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    with pytest.raises(
+        OrganSegmenterError,
+        match=rf"Scan crlm_007: The disk of {disk}/\S+ is full: TotalSegmentator needs .* are free",
+    ):
+        segmenter.segment("crlm_007", scan)
+    disk_of(100_000)
+    again = segmenter.segment("crlm_007", scan)
+    assert np.array_equal(sitk.GetArrayFromImage(again), sitk.GetArrayFromImage(right))
+    stop_processes()

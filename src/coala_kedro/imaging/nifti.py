@@ -102,7 +102,8 @@ class NiftiFile:
         except (OSError, EOFError, zlib.error):
             return None
         for n_bytes, kind in _HEADER_BYTES.items():
-            if n_bytes in (int.from_bytes(block[:4], order) for order in ("little", "big")):
+            told = (int.from_bytes(block[:4], order) for order in ("little", "big"))
+            if n_bytes in told and len(block) >= n_bytes:
                 return cls(voxels, kind(block[:n_bytes], check=False), is_pair, is_gzip)
         return None
 

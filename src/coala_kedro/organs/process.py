@@ -27,7 +27,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from coala_kedro.disk import DiskFullError, room_in
-from coala_kedro.imaging.files import VolumeError, check_content, read_volume, write_volume
+from coala_kedro.imaging.files import VolumeError, check_content, check_length, read_volume
 from coala_kedro.organs.segmenter import OrganSegmenterError
 
 REST_S = 60.0
@@ -148,7 +148,8 @@ class TotalSegmentatorProcess:
         scan_file = self._folder / "scan.nii"
         try:
             with self._room_for(scan_id, scan):
-                write_volume(scan, scan_file)
+                sitk.WriteImage(scan, str(scan_file))
+                check_length(scan_file)  # SimpleITK would not tell that it is cut
             process.stdin.write(json.dumps({"scan_file": str(scan_file), **request}) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
