@@ -204,7 +204,8 @@ def test_a_cut_file_is_never_read_as_zeros(tmp_path, suffix, volume):
     assert is_whole(path)
     assert same(LazyVolume(str(path))(), volume)
     content = path.read_bytes()
-    for n_bytes in [*range(0, len(content), 1 + len(content) // 12), 40, 200, len(content) - 1]:
+    step = 1 + len(content) // 12
+    for n_bytes in [*range(0, len(content), step), 40, len(content) - 1]:
         path.write_bytes(content[:n_bytes])
         assert not is_whole(path)
         with pytest.raises(VolumeError, match=r"truncated or damaged|cannot be read"):
