@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+import SimpleITK as sitk
 from kedro.io import DataCatalog, DatasetError
 
 from coala_kedro.anatomy import LABELS
@@ -125,6 +126,66 @@ def test_labels_without_a_clear_meaning_are_refused(folder, change, complaint):
     labels = {name: ours for name, ours in (MEANT | change).items() if ours}
     with pytest.raises(DatasetError, match=complaint):
         TrainedModelDataset(path=str(folder), labels=labels).load()
+
+
+def describe(folder, stages=(LOWRES, CASCADE), plans=None, **told):
+    for stage in stages:
+        (folder / stage / "plans.json").write_text(json.dumps(plans or {}))
+        (folder / stage / "dataset.json").write_text(json.dumps({"labels": LABELS} | told))
+
+
+def validated(folder, orientation, fold=0, scan_id="a"):
+    """The label map that nnU-Net's trainer writes of a validation scan, as the scan lay."""
+    path = folder / LOWRES / f"fold_{fold}" / "validation" / f"{scan_id}.nii.gz"
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(sitk.DICOMOrient(sitk.Image(3, 4, 5, sitk.sitkUInt8), orientation), str(path))
+    shutil.copytree(path.parent, folder / CASCADE / f"fold_{fold}/validation", dirs_exist_ok=True)
+
+
+def test_the_orientation_a_model_was_trained_in_is_what_its_files_tell(dataset, folder):
+    as_before = dataset.load()
+    assert as_before.orientation == "LPS"
+    describe(folder, orientation="LPS")
+    ours = TrainedModelDataset(path=str(folder)).load()
+    assert ours.orientation == "LPS"
+    describe(folder, plans={"image_reader_writer": "NibabelIOWithReorient"})
+    assert dataset.load().orientation == "RAS"
+    describe(folder, plans={"image_reader_writer": "SimpleITKIO"})
+    assert dataset.load().orientation == "LPS"
+    validated(folder, "LAS")
+    assert dataset.load().orientation == "LAS"
+
+
+def test_what_a_model_predicts_depends_on_its_orientation(dataset, folder):
+    dataset.save(open_model(folder, "mark"))
+    assert dataset.load().fingerprint == "mark"
+    turned = TrainedModelDataset(path=str(folder), orientation="LAS").load()
+    assert turned.orientation == "LAS"
+    assert turned.fingerprint != "mark"
+    assert TrainedModelDataset(path=str(folder), orientation="LPS").load().fingerprint == "mark"
+
+
+@pytest.mark.parametrize("given", ["las", "LLS", "LP", "AXIAL"])
+def test_what_is_no_orientation_is_refused_with_an_example(folder, given):
+    with pytest.raises(DatasetError, match=f"orientation '{given}'.*such as LPS or RAS"):
+        TrainedModelDataset(path=str(folder), orientation=given).load()
+
+
+def test_an_entry_that_contradicts_the_model_is_refused(folder):
+    describe(folder, plans={"image_reader_writer": "NibabelIOWithReorient"})
+    with pytest.raises(DatasetError, match=r"was trained in the orientation RAS.* gives LPS"):
+        TrainedModelDataset(path=str(folder), orientation="LPS").load()
+    describe(folder, stages=[LOWRES], orientation="LPS")
+    with pytest.raises(DatasetError, match="orientations LPS and RAS: they are no cascade"):
+        TrainedModelDataset(path=str(folder)).load()
+
+
+def test_a_model_of_scans_that_lay_in_several_orientations_wants_a_word(dataset, folder):
+    validated(folder, "LAS")
+    validated(folder, "LPS", fold=1)
+    with pytest.raises(DatasetError, match="lay in several orientations, LAS, LPS: train it anew"):
+        dataset.load()
+    assert TrainedModelDataset(path=str(folder), orientation="LAS").load().orientation == "LAS"
 
 
 def test_stages_of_different_labels_are_no_cascade(dataset, folder):

@@ -17,6 +17,7 @@ from coala_kedro.imaging.geometry import (
     put_back,
     replace_labels,
     spacing_zyx_mm,
+    upright,
     volume_ml_per_voxel,
 )
 
@@ -219,3 +220,15 @@ def test_orientations_are_those_of_nibabel(turned, order, flips, tmp_path):
 def test_a_canonical_scan_is_left_as_it_is(turned):
     assert orientation_of(turned) == "LPS"
     assert oriented(turned) is turned
+
+
+@pytest.mark.parametrize(("order", "flips"), ORDERS_AND_FLIPS)
+def test_upright_a_scan_is_the_same_to_the_last_bit(turned, order, flips, tmp_path):
+    path = tmp_path / "scan.nii"
+    sitk.WriteImage(stored(turned, order, flips), str(path))  # tilts in single precision
+    same = upright(sitk.ReadImage(str(path)))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(same), sitk.GetArrayFromImage(turned))
+    assert same.GetSpacing() == tuple(map(float, np.float32(turned.GetSpacing())))
+    assert same.GetOrigin() == (0, 0, 0)
+    assert same.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    assert orientation_of(turned) == "LPS"  # and the scan is as it was

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import requests
 import SimpleITK as sitk
+from storage import ORDERS_AND_FLIPS, stored
 from totalsegmentator_weights import BACKGROUND_HU, make_weights
 
 from coala_kedro.anatomy import ORGANS
+from coala_kedro.imaging.geometry import oriented
 from coala_kedro.organs import OrganSegmenterDataset, OrganSegmenterError
 from coala_kedro.organs.process import stop_processes
 from coala_kedro.organs.totalsegmentator import DOWNLOAD_TASKS
@@ -134,6 +136,23 @@ def test_outlines_the_organs_on_the_scans_grid(segmenter, direction):
     assert_same_grid(mask, scan)
     scores = {name: round(float(dice(mask, truth, name)), 2) for name in MEAN_HU}
     assert min(scores.values()) > 0.85, scores
+
+
+def test_outlines_the_same_organs_however_the_scan_is_stored(segmenter, tmp_path):
+    """All axes along all others, both ways, tilted; in single precision, as NIfTI keeps them."""
+    scan, _ = phantom(DIRECTIONS["oblique"])
+    expected = segmenter.segment("phantom", scan)
+    assert len(np.unique(sitk.GetArrayViewFromImage(expected))) > len(MEAN_HU)
+    for n, (order, flips) in enumerate(ORDERS_AND_FLIPS[::5]):
+        path = tmp_path / f"scan_{n}{('.nii.gz', '.nii', '.nrrd')[n % 3]}"
+        pixels = (sitk.sitkInt16, sitk.sitkFloat32, sitk.sitkInt32, sitk.sitkFloat64)[n % 4]
+        sitk.WriteImage(sitk.Cast(stored(scan, order, flips), pixels), str(path))
+        other = sitk.ReadImage(str(path))
+        mask = segmenter.segment("phantom", other)
+        assert_same_grid(mask, other)
+        np.testing.assert_array_equal(
+            sitk.GetArrayFromImage(oriented(mask)), sitk.GetArrayFromImage(expected)
+        )
 
 
 @pytest.mark.parametrize("option", ["fast", "robust_crop"])

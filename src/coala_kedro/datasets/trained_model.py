@@ -18,7 +18,9 @@ class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
     The folder holds one `…__3d_lowres` and one `…__3d_cascade_fullres`, with any number of folds.
     Saving writes `model.json` beside them, the fingerprint of what trained the model; a folder
     without it is told from another by its files. Label ids of a model with our structures' names
-    are translated by name; of any other, as `labels` says.
+    are translated by name; of any other, as `labels` says. A scan is shown to the model in the
+    orientation that it was trained in: as its files say (ours do, and those of nnU-Net's reader
+    that turns scans to RAS), else as `orientation` says, else LPS.
 
     Examples:
         ```yaml
@@ -26,6 +28,7 @@ class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
           type: coala_kedro.datasets.TrainedModelDataset
           path: /models/COALA
           labels: {1: duodenum, 2: background, 13: crlm}  # what its ids, or names, are here
+          orientation: LAS  # what dcm2niix makes of axial CT; LPS is that of DICOM
         ```
 
         >>> TrainedModelDataset(path="data/06_models/teacher/Dataset001_CRLM").load().folds
@@ -37,6 +40,7 @@ class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
         *,
         path: str,
         labels: Mapping[str | int, str] | None = None,
+        orientation: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Create the dataset.
@@ -45,21 +49,26 @@ class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
             path: Local folder with the two stages.
             labels: Our structure (`anatomy.py`), or `background`, for each label id or name of the
                 model.
+            orientation: That of the files it was trained on, where the model does not tell: a
+                letter for x, y and z each, the side that the axis runs to.
             metadata: Anything kedro-viz or another plugin reads; ignored here.
         """
         self._path = Path(path)
         self._labels = labels
+        self._orientation = orientation
         self.metadata = metadata
 
     def load(self) -> TrainedModel:
         """Open the model.
 
         Raises:
-            DatasetError: A stage, fold or file is missing, or it is not known what its labels mean.
+            DatasetError: A stage, fold or file is missing, it is not known what its labels mean, or
+                it was trained in another orientation than the entry says.
         """
         card = read_mark(self._card)
+        mark = card["fingerprint"] if card else None
         try:
-            return open_model(self._path, card["fingerprint"] if card else None, self._labels)
+            return open_model(self._path, mark, self._labels, self._orientation)
         except ModelError as error:
             raise DatasetError(str(error)) from None
 
@@ -81,7 +90,8 @@ class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
         return self._path / "model.json"
 
     def _exists(self) -> bool:
-        return self._card.is_file() or (self._labels is not None and self._path.is_dir())
+        made_elsewhere = self._labels is not None or self._orientation is not None
+        return self._card.is_file() or (made_elsewhere and self._path.is_dir())
 
     def _describe(self) -> dict[str, Any]:
-        return {"path": str(self._path)}
+        return {"path": str(self._path), "orientation": self._orientation}

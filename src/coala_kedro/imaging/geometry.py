@@ -138,11 +138,29 @@ def oriented(image: sitk.Image, orientation: str = CANONICAL) -> sitk.Image:
     return sitk.DICOMOrient(image, orientation)
 
 
-def put_back(made: sitk.Image, scan: Grid) -> sitk.Image:
-    """Undo `oriented`: put what was made of the oriented scan on the scan's own grid.
+def upright(image: sitk.Image) -> sitk.Image:
+    """Bring an image to the canonical orientation, without its tilt and its place.
+
+    For tools that see voxels and spacing alone. NIfTI keeps a tilted direction in single precision,
+    differently for each order of axes, and what tools round from it could differ by a voxel.
 
     Args:
-        made: On the grid of `oriented(scan)`, whatever its orientation.
+        image: Three-dimensional.
+
+    Returns:
+        The voxels of `oriented(image)`, with origin 0 and axes along the patient's.
+    """
+    made = sitk.Image(oriented(image))
+    made.SetOrigin((0.0, 0.0, 0.0))
+    made.SetDirection(np.eye(3).ravel().tolist())
+    return made
+
+
+def put_back(made: sitk.Image, scan: Grid) -> sitk.Image:
+    """Undo `oriented` or `upright`: put what was made of the scan there on the scan's own grid.
+
+    Args:
+        made: Of the orientation and size that the scan was brought to.
         scan: The scan as it is stored.
 
     Returns:

@@ -14,7 +14,12 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from coala_kedro.imaging.arrangement import Xyz, turned
-from coala_kedro.imaging.geometry import grid_differences, spacing_zyx_mm, volume_ml_per_voxel
+from coala_kedro.imaging.geometry import (
+    grid_differences,
+    oriented,
+    spacing_zyx_mm,
+    volume_ml_per_voxel,
+)
 from coala_kedro.imaging.lesions import label_lesions, longest_axial_diameter_mm
 from coala_kedro.imaging.tissue import fat_hu, liver_hu
 
@@ -45,6 +50,7 @@ def inspect_scan(scan: sitk.Image) -> Facts:
     }
     if facts != {"n_dimensions": _SPATIAL_DIMENSIONS, "n_components": 1}:
         return facts
+    scan = oriented(scan)  # slices are axial, and a copy is a copy, however it is stored
     (columns, rows, slices), (x_mm, y_mm, z_mm) = scan.GetSize(), scan.GetSpacing()
     facts |= {
         "n_slices": slices,

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 from coala_kedro.anatomy import CRLM, STRUCTURE_IDS
 from coala_kedro.fingerprint import recipe
-from coala_kedro.imaging.geometry import image_like
+from coala_kedro.imaging.geometry import image_like, oriented, put_back, spacing_zyx_mm
 from coala_kedro.nnunet.checkpoints import FINAL
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.process import choose_device, in_own_process
@@ -32,6 +32,8 @@ def predict_scan(
     model: TrainedModel, scan: Callable[[], sitk.Image], inference: Inference, compute: Compute
 ) -> dict[str, sitk.Image]:
     """Predict a scan as stock nnU-Net does: lowres ensemble, then cascade ensemble on top.
+
+    The networks see the scan in the orientation they were trained in, however it is stored.
 
     Args:
         model: The cascade.
@@ -63,8 +65,10 @@ def _predict(
     model: TrainedModel, scan: Callable[[], sitk.Image], inference: Inference, compute: Compute
 ) -> dict[str, sitk.Image]:
     image = scan()
-    voxels = sitk.GetArrayFromImage(image)[None].astype(np.float32)
-    properties = {"spacing": [float(mm) for mm in image.GetSpacing()[::-1]]}
+    turned = oriented(image, model.orientation)
+    voxels = sitk.GetArrayFromImage(turned)[None].astype(np.float32)
+    # Single precision, as NIfTI has it: a scan from DICOM is resampled to the same size.
+    properties = {"spacing": [float(np.float32(mm)) for mm in spacing_zyx_mm(turned)]}
     with redirect_stdout(StringIO()):
         lowres = _predictor(model, model.stage_folder("lowres"), inference, compute)
         crlm = {ours: theirs for theirs, ours in model.labels}[CRLM]
@@ -72,7 +76,8 @@ def _predict(
         cascade = _predictor(model, model.stage_folder("cascade"), inference, compute)
         label_map, votes = _segment(cascade, crlm, voxels, properties, earlier=first)
     label_map = _translated(label_map, model.labels)
-    return {LABEL_MAP: image_like(label_map, image), FOLD_VOTES: image_like(votes, image)}
+    made = {LABEL_MAP: label_map, FOLD_VOTES: votes}
+    return {name: put_back(image_like(array, turned), image) for name, array in made.items()}
 
 
 @functools.lru_cache(maxsize=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +13,24 @@ import pandas as pd
 
 from coala_kedro.anatomy import CRLM, LABELS, STRUCTURES
 from coala_kedro.fingerprint import fingerprint
+from coala_kedro.imaging.files import read_grid
+from coala_kedro.imaging.geometry import CANONICAL, orientation_of
 from coala_kedro.nnunet.checkpoints import FINAL
-from coala_kedro.nnunet.workspace import CONFIGURATIONS, Stage, model_folder_name
+from coala_kedro.nnunet.workspace import (
+    CONFIGURATIONS,
+    FILE_ENDING,
+    ORIENTATION,
+    Stage,
+    model_folder_name,
+)
 
+ORIENTATIONS = frozenset(
+    "".join(axes)
+    for sides in itertools.permutations(("LR", "PA", "SI"))
+    for axes in itertools.product(*sides)
+)
+"""All 48, as `geometry.orientation_of` tells them."""
+_ORIENTATION_OF_READER = {"NibabelIOWithReorient": "RAS"}
 _NOTHING = "background"
 (_LESIONS,) = (structure.name for structure in STRUCTURES if structure.id == CRLM)
 
@@ -32,12 +48,14 @@ class TrainedModel:
         folds: Folds in the ensemble; `all` is nnU-Net's fold without validation.
         fingerprint: Of what trained it, or of its files.
         labels: Ids of its label map and of ours, pair by pair.
+        orientation: That of the scans it was trained on; see `geometry.orientation_of`.
     """
 
     path: Path
     folds: tuple[int | str, ...]
     fingerprint: str
     labels: tuple[tuple[int, int], ...] = tuple((s.id, s.id) for s in STRUCTURES)
+    orientation: str = CANONICAL
 
     def stage_folder(self, stage: Stage) -> Path:
         """The stock model folder of a stage, as `nnUNetv2_predict_from_modelfolder` takes it."""
@@ -45,7 +63,10 @@ class TrainedModel:
 
 
 def open_model(
-    path: Path, mark: str | None = None, labels: Mapping[str | int, str] | None = None
+    path: Path,
+    mark: str | None = None,
+    labels: Mapping[str | int, str] | None = None,
+    orientation: str | None = None,
 ) -> TrainedModel:
     """Open a model folder, ours or any stock cascade (COALA's, for one).
 
@@ -55,9 +76,12 @@ def open_model(
             tell it from another.
         labels: Our structure for each of its label ids or names, or `background`. Not needed where
             its names are ours, whatever their ids.
+        orientation: That of the scans it was trained on, where its files do not tell; see
+            `trained_in`.
 
     Raises:
-        ModelError: A stage, fold or file is missing, or it is not known what its labels mean.
+        ModelError: A stage, fold or file is missing, it is not known what its labels mean, or it
+            was trained in another orientation than the one given.
     """
     path = path.resolve()
     folds = {stage: _folds(_stage_folder(path, stage)) for stage in CONFIGURATIONS}
@@ -71,10 +95,16 @@ def open_model(
     )
     if lowres != cascade:
         raise ModelError(f"The stages of {path} have different labels: they are no cascade.")
+    lies, above = (trained_in(_stage_folder(path, stage), orientation) for stage in CONFIGURATIONS)
+    if lies != above:
+        raise ModelError(
+            f"The stages of {path} were trained in the orientations {lies} and {above}: they are "
+            "no cascade."
+        )
     mark = mark or _digest(path)
-    return TrainedModel(
-        path, folds["lowres"], fingerprint([mark, lowres]) if labels else mark, lowres
-    )
+    read_as = [*([lowres] if labels else []), *([lies] if lies != CANONICAL else [])]
+    mark = fingerprint([mark, *read_as]) if read_as else mark
+    return TrainedModel(path, folds["lowres"], mark, lowres, lies)
 
 
 def _stage_folder(path: Path, stage: Stage) -> Path:
@@ -133,6 +163,56 @@ def translation(
     if [*meant.values()].count(_LESIONS) != 1:
         raise ModelError(f"{known}. One of its labels must be {_LESIONS}.")
     return tuple(sorted((ids[name], LABELS[str(ours)]) for name, ours in meant.items()))
+
+
+def trained_in(folder: Path, given: str | None = None) -> str:
+    """Orientation of the scans that a stage was trained on.
+
+    Our models say so in `dataset.json`. Of others the plans name the reader: nnU-Net's
+    `NibabelIOWithReorient` turns every scan to RAS, and all other readers take scans as they lie
+    in their files, which their label maps of the validation, if they are there, still do.
+
+    Args:
+        folder: A stock model folder.
+        given: The orientation as its makers tell it.
+
+    Returns:
+        What its files tell, else what is given, else the canonical one.
+
+    Raises:
+        ModelError: Its files tell another than the one given or, with none given, several; or what
+            is given is none.
+    """
+    if given is not None and given not in ORIENTATIONS:
+        raise ModelError(
+            f"The entry gives the orientation '{given}': give a letter for x, y and z each, the "
+            "side that the axis runs to (L or R, P or A, S or I), such as LPS or RAS."
+        )
+    plans, description = (
+        json.loads((folder / name).read_text()) for name in ("plans.json", "dataset.json")
+    )
+    said = description.get(ORIENTATION) or _ORIENTATION_OF_READER.get(
+        plans.get("image_reader_writer")
+    )
+    told = {said} if said else _validated_in(folder, description.get("file_ending", FILE_ENDING))
+    if given is None and len(told) > 1:
+        raise ModelError(
+            f"{folder} was trained on scans that lay in several orientations, "
+            f"{', '.join(sorted(told))}: train it anew, or give the entry the `orientation` that "
+            "most scans had."
+        )
+    if given and told and given not in told:
+        raise ModelError(
+            f"{folder} was trained in the orientation {', '.join(sorted(told))}, and the entry "
+            f"gives {given}: leave `orientation` out."
+        )
+    return given or next(iter(told), CANONICAL)
+
+
+def _validated_in(folder: Path, file_ending: str) -> set[str]:
+    """Orientations of the label maps that nnU-Net's trainer made of the validation scans."""
+    files = folder.glob(f"fold_*/validation/*{file_ending}")
+    return {orientation_of(read_grid(file)) for file in files}
 
 
 def _digest(path: Path) -> str:

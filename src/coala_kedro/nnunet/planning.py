@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from functools import partial
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import SimpleITK as sitk
 
 from coala_kedro.anatomy import LABELS, STRUCTURE_IDS
 from coala_kedro.disk import room_in
 from coala_kedro.fingerprint import recipe
+from coala_kedro.imaging.files import VolumeError, read_grid, read_volume
+from coala_kedro.imaging.geometry import CANONICAL, orientation_of, oriented
 from coala_kedro.nnunet.process import in_own_process, logged
 from coala_kedro.nnunet.settings import Compute, Planning
 from coala_kedro.nnunet.training_set import TrainingSet, TrainingSetError
@@ -17,6 +24,7 @@ from coala_kedro.nnunet.workspace import (
     CONFIGURATIONS,
     DATASET_ID,
     FILE_ENDING,
+    ORIENTATION,
     nnunet_paths,
     preprocessed_dataset,
     raw_dataset,
@@ -39,8 +47,9 @@ def prepare(
     """Plan and preprocess a training set with nnU-Net.
 
     Args:
-        folder: Filled with `raw` (a description that refers to the scans), `preprocessed` and
-            nnU-Net's output in `prepare.log`.
+        folder: Filled with `raw` (a description that refers to the scans; copies of those that
+            lie in another orientation than the canonical one, as nnU-Net takes voxels as they lie),
+            `preprocessed` and nnU-Net's output in `prepare.log`.
         training_set: Cases, at least one.
         planning: What the planner may use.
         compute: The machine.
@@ -55,13 +64,17 @@ def prepare(
 
 
 def describe(training_set: TrainingSet) -> dict:
-    """The training set as nnU-Net's `dataset.json`, scans by absolute path."""
+    """The training set as nnU-Net's `dataset.json`, scans by absolute path.
+
+    `orientation` is ours: nnU-Net hands it on to the model's folder, and reads it nowhere.
+    """
     return {
         "channel_names": {"0": "CT"},
         "labels": LABELS,
         "numTraining": len(training_set.cases),
         "file_ending": FILE_ENDING,
         "overwrite_image_reader_writer": "SimpleITKIO",
+        ORIENTATION: CANONICAL,
         "dataset": {
             scan_id: {
                 "images": [str(case.scan.absolute())],
@@ -70,6 +83,45 @@ def describe(training_set: TrainingSet) -> dict:
             for scan_id, case in sorted(training_set.cases.items())
         },
     }
+
+
+def canonical_cases(
+    cases: Mapping[str, Mapping[str, Any]], folder: Path, workers: int = 1
+) -> dict[str, dict[str, Any]]:
+    """Scans and label maps in the canonical orientation: a copy of each that lies otherwise.
+
+    Args:
+        cases: `images` (one) and `label` by scan id, as in nnU-Net's `dataset.json`.
+        folder: nnU-Net's raw dataset; copies get their names of nnU-Net below it.
+        workers: Copies made at the same time.
+
+    Returns:
+        The cases, with the paths of the copies where there are any.
+
+    Raises:
+        VolumeError: A file cannot be read.
+    """
+    with ThreadPool(workers) as pool:
+        return dict(pool.map(partial(_canonical_case, folder), cases.items()))
+
+
+def _canonical_case(
+    folder: Path, named: tuple[str, Mapping[str, Any]]
+) -> tuple[str, dict[str, Any]]:
+    name, case = named
+    (scan,) = case["images"]
+    return name, {
+        "images": [_canonical(scan, folder / "imagesTr" / f"{name}_0000{FILE_ENDING}")],
+        "label": _canonical(case["label"], folder / "labelsTr" / f"{name}{FILE_ENDING}"),
+    }
+
+
+def _canonical(file: str, copy: Path) -> str:
+    if orientation_of(read_grid(file)) == CANONICAL:
+        return file
+    copy.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(oriented(read_volume(file)), str(copy), useCompression=True)
+    return str(copy)
 
 
 def _prepare(folder: Path, description: dict, planning: Planning, compute: Compute) -> None:
@@ -96,14 +148,14 @@ def _prepare(folder: Path, description: dict, planning: Planning, compute: Compu
         shutil.rmtree(folder / "raw", ignore_errors=True)
         shutil.rmtree(folder / "preprocessed", ignore_errors=True)
         raw_dataset(folder).mkdir(parents=True)
-        (raw_dataset(folder) / "dataset.json").write_text(
-            json.dumps(description, indent=1), encoding="utf-8"
-        )
         try:
+            cases = canonical_cases(description["dataset"], raw_dataset(folder), workers)
+            described = json.dumps(description | {"dataset": cases}, indent=1)
+            (raw_dataset(folder) / "dataset.json").write_text(described, encoding="utf-8")
             nnunet.extract_fingerprint_dataset(
                 DATASET_ID, Fingerprinter, workers, True, clean=True, show_progress_bar=False
             )
-        except (RuntimeError, AssertionError, FileNotFoundError) as error:
+        except (RuntimeError, AssertionError, FileNotFoundError, VolumeError) as error:
             raise TrainingSetError(f"{error} See {folder / 'prepare.log'}.") from None
         plans, plans_name = nnunet.plan_experiment_dataset(
             DATASET_ID, _planner(planning), planning.gpu_memory_target_gb

@@ -13,6 +13,8 @@ DATASET_NAME = "Dataset001_CRLM"
 PLANS_NAME = "nnUNetPlans"
 TRAINER_NAME = "nnUNetTrainer"
 FILE_ENDING = ".nii.gz"
+ORIENTATION = "orientation"
+"""Our key in a `dataset.json`: the orientation of the scans that a model is trained on."""
 
 Stage = Literal["lowres", "cascade"]
 CONFIGURATIONS: dict[Stage, str] = {"lowres": "3d_lowres", "cascade": "3d_cascade_fullres"}

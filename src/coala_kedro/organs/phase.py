@@ -13,6 +13,7 @@ from typing import cast
 
 import SimpleITK as sitk
 
+from coala_kedro.imaging.geometry import upright
 from coala_kedro.organs.process import process_for
 from coala_kedro.organs.segmenter import OrganSegmenterError, Phase, PhaseName
 from coala_kedro.organs.totalsegmentator import (
@@ -54,7 +55,7 @@ def contrast_phase(
     check_models(weights, MODEL_FOLDERS[CROP_3MM_MODEL], *HEAD_MODELS.values())
     settings = {"weights": str(weights.absolute()), "device": device}
     try:
-        result = process_for(device).contrast_phase(scan_id, scan, settings)
+        result = process_for(device).contrast_phase(scan_id, upright(scan), settings)
     except OrganSegmenterError as error:
         raise OrganSegmenterError(
             f"{error}\nThis was the check of the contrast phase. Is it a CT of the abdomen, in HU, "

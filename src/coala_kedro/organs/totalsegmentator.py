@@ -12,6 +12,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from coala_kedro.anatomy import ORGANS
+from coala_kedro.imaging.geometry import put_back, upright
 from coala_kedro.organs.process import process_for
 from coala_kedro.organs.segmenter import OrganSegmenterError, Phase, labels_on_grid, organ_mask
 from coala_kedro.weights import CheckpointFormatError, UnsafeCheckpointError, check_weights
@@ -41,6 +42,9 @@ _DEVICE = re.compile(r"auto|cpu|gpu(:\d+)?")
 @dataclass(frozen=True)
 class TotalSegmentator:
     """Outlines the organs with TotalSegmentator's task `total`, in a process of its own.
+
+    It is given every scan upright (`geometry.upright`), so the organs are the same however the scan
+    is stored.
 
     By default a 6 mm model finds where the organs are, and the 1.5 mm model outlines them there.
     Nothing is downloaded and nothing sent: the weights must be there. The process is kept for the
@@ -120,14 +124,15 @@ class TotalSegmentator:
             "robust_crop": self.robust_crop,
             "classes": [s.name for s in ORGANS],
         }
+        shown = upright(scan)
         labels = labels_on_grid(
-            process_for(self.device).segment(scan_id, scan, settings),
-            scan,
+            process_for(self.device).segment(scan_id, shown, settings),
+            shown,
             name=f"Scan {scan_id}: TotalSegmentator's mask",
             remedy="Is it a CT of the abdomen, in HU, with the right orientation? If it is, try "
             "`robust_crop: true`; else leave the scan out of scans.csv.",
         )
-        return organ_mask(labels, scan)
+        return put_back(organ_mask(labels, shown), scan)
 
     def find_weights(self) -> Path:
         """Find the folder of weights and look whether the models are there and whole.

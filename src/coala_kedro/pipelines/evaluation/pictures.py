@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import part_of
-from coala_kedro.imaging.geometry import spacing_zyx_mm
+from coala_kedro.imaging.geometry import oriented, spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
 from coala_kedro.imaging.overlay import Panel, axial_panel, outline_gallery
 from coala_kedro.nnunet.inference import LABEL_MAP
@@ -85,11 +85,11 @@ def _gallery(
 def _panels(chosen: list[Shown], volumes: Mapping[str, tuple[Volumes, ...]]) -> Iterator[Panel]:
     for cohort, scan_id, title in chosen:
         scans, label_maps, predictions = volumes[cohort]
-        scan = scans[scan_id]()
+        predicted = part_of(predictions, LABEL_MAP)[scan_id]
+        scan = oriented(scans[scan_id]())  # first row in front, patient's right on the left
         yield axial_panel(
             sitk.GetArrayFromImage(scan),
-            crlm_mask(label_maps[scan_id]()),
-            crlm_mask(part_of(predictions, LABEL_MAP)[scan_id]()),
+            *(crlm_mask(oriented(labels())) for labels in (label_maps[scan_id], predicted)),
             spacing_zyx_mm(scan),
             title=title,
         )

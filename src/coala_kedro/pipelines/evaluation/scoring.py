@@ -14,7 +14,7 @@ from coala_kedro.anatomy import CRLM, LIVER, STRUCTURES
 from coala_kedro.cohort import scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import by_scan, part_of
-from coala_kedro.imaging.geometry import spacing_zyx_mm
+from coala_kedro.imaging.geometry import oriented, spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
 from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP, predictions
 from coala_kedro.nnunet.model import TrainedModel
@@ -71,12 +71,15 @@ def score_scans(
         told = about[scan_id]
         identity: dict[str, Any] = {"model": model, "cohort": cohort, "scan_id": scan_id}
         identity |= {name: told[name] for name in ("patient_id", "timepoint")}
-        maps = label_maps[scan_id](), predicted[scan_id]()
-        found, by_organ = _score(scans[scan_id](), *maps)
+        volumes = label_maps[scan_id], predicted[scan_id], scans[scan_id], votes[scan_id]
+        # Axial slices and the lesions' order are those of the patient, not of the file.
+        *maps, scan, fold_votes = (oriented(volume()) for volume in volumes)
+        found, by_organ = _score(scan, *maps)
         lesions.append(found.assign(**identity))
         reference, drawn = (crlm_mask(image) for image in maps)
-        fold_votes = sitk.GetArrayFromImage(votes[scan_id]())
-        by_candidate = candidates(reference, drawn, fold_votes, len(trained.folds))
+        by_candidate = candidates(
+            reference, drawn, sitk.GetArrayFromImage(fold_votes), len(trained.folds)
+        )
         seen.append(by_candidate.assign(**identity))
         organs += [identity | row for row in by_organ]
         crlm = next(row for row in by_organ if row["structure"] == "crlm")
@@ -163,8 +166,8 @@ def score_raters(
     about = accepted_scans.set_index("scan_id")[["patient_id", "timepoint"]].astype(str).T.to_dict()
     tested = scans_with_role(accepted_scans, "test")
     for scan_id in tqdm(tested, desc=f"rate readers {cohort}", unit="scan", disable=None):
-        readers = {reader: read() for reader, read in masks[scan_id].items()}
-        models = {name: crlm_mask(maps[scan_id]()) for name, maps in predicted.items()}
+        readers = {reader: oriented(read()) for reader, read in masks[scan_id].items()}
+        models = {name: crlm_mask(oriented(maps[scan_id]())) for name, maps in predicted.items()}
         rows = rater_metrics.score_raters(readers, models)
         frames.append(rows.assign(cohort=cohort, scan_id=scan_id, **about[scan_id]))
     scored = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)

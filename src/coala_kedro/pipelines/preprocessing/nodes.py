@@ -20,10 +20,10 @@ from coala_kedro.imaging.consensus import (
     CONVERGED,
     LESION,
     MAX_ITERATIONS,
-    Consensus,
     majority_vote,
     staple,
 )
+from coala_kedro.imaging.geometry import oriented
 from coala_kedro.imaging.inspection import Facts, inspect_anatomy, inspect_lesion_sizes
 from coala_kedro.imaging.label_map import compose_label_map
 from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_readers
@@ -62,14 +62,7 @@ def merge_readers(
 
 @recipe("consensus_mask", converged=CONVERGED, lesion_above=LESION, max_iterations=MAX_ITERATIONS)
 def _consensus_mask(masks: Mapping[str, LazyVolume], method: str) -> sitk.Image:
-    return _consensus(masks, method)[1].mask
-
-
-def _consensus(
-    masks: Mapping[str, LazyVolume], method: str
-) -> tuple[dict[str, sitk.Image], Consensus]:
-    read = {reader: mask() for reader, mask in masks.items()}
-    return read, METHODS[method](read)
+    return METHODS[method]({reader: mask() for reader, mask in masks.items()}).mask
 
 
 def compare_readers(
@@ -85,7 +78,9 @@ def compare_readers(
     frames: tuple[list[pd.DataFrame], ...] = ([], [], [])
     outlined = scans_with_role(accepted_scans, *OUTLINED_ROLES)
     for scan_id in tqdm(outlined, desc="rate readers", unit="scan", disable=None):
-        read, merged = _consensus(masks[scan_id], consensus.method)
+        # Lesions are numbered along the patient's axes, not along the file's.
+        read = {reader: oriented(mask()) for reader, mask in masks[scan_id].items()}
+        merged = METHODS[consensus.method](read)
         for frame, rate in zip(frames, (rate_readers, rate_consensus, rate_lesions), strict=True):
             frame.append(rate(read, merged).assign(scan_id=scan_id))
     if not outlined:
