@@ -22,7 +22,9 @@ def folder(tmp_path):
             checkpoint.parent.mkdir(parents=True)
             checkpoint.write_text(f"{stage} {fold}")
         (tmp_path / stage / "plans.json").write_text("{}")
-        (tmp_path / stage / "dataset.json").write_text(json.dumps({"labels": LABELS}))
+        (tmp_path / stage / "dataset.json").write_text(
+            json.dumps({"labels": LABELS}), encoding="utf-8"
+        )
     return tmp_path
 
 
@@ -77,7 +79,9 @@ def test_stages_of_different_folds_are_refused(dataset, folder):
 
 
 def test_a_model_of_other_labels_is_refused(dataset, folder):
-    (folder / LOWRES / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "x": 1}}))
+    (folder / LOWRES / "dataset.json").write_text(
+        json.dumps({"labels": {"background": 0, "x": 1}}), encoding="utf-8"
+    )
     with pytest.raises(
         DatasetError, match=r"has the labels \{'background': 0, 'x': 1\}; a label map"
     ):
@@ -86,7 +90,9 @@ def test_a_model_of_other_labels_is_refused(dataset, folder):
 
 def relabel(folder, labels):
     for stage in (LOWRES, CASCADE):
-        (folder / stage / "dataset.json").write_text(json.dumps({"labels": labels}))
+        (folder / stage / "dataset.json").write_text(
+            json.dumps({"labels": labels}), encoding="utf-8"
+        )
 
 
 def test_labels_of_our_names_are_translated_by_name(dataset, folder):
@@ -130,8 +136,10 @@ def test_labels_without_a_clear_meaning_are_refused(folder, change, complaint):
 
 def describe(folder, stages=(LOWRES, CASCADE), plans=None, **told):
     for stage in stages:
-        (folder / stage / "plans.json").write_text(json.dumps(plans or {}))
-        (folder / stage / "dataset.json").write_text(json.dumps({"labels": LABELS} | told))
+        (folder / stage / "plans.json").write_text(json.dumps(plans or {}), encoding="utf-8")
+        (folder / stage / "dataset.json").write_text(
+            json.dumps({"labels": LABELS} | told), encoding="utf-8"
+        )
 
 
 def validated(folder, orientation, fold=0, scan_id="a"):
@@ -190,7 +198,7 @@ def test_a_model_of_scans_that_lay_in_several_orientations_wants_a_word(dataset,
 
 def test_stages_of_different_labels_are_no_cascade(dataset, folder):
     swapped = LABELS | {"liver": LABELS["colon"], "colon": LABELS["liver"]}
-    (folder / LOWRES / "dataset.json").write_text(json.dumps({"labels": swapped}))
+    (folder / LOWRES / "dataset.json").write_text(json.dumps({"labels": swapped}), encoding="utf-8")
     with pytest.raises(DatasetError, match="have different labels"):
         dataset.load()
 

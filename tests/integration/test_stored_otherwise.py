@@ -210,7 +210,7 @@ def test_nnunet_is_trained_on_the_same_voxels(tmp_path):
     one, other = (plans_of(folder) for folder in folders.values())
     assert one == other
     described = preprocessed_dataset(folders["otherwise"]) / "dataset.json"
-    description = json.loads(described.read_text())
+    description = json.loads(described.read_text(encoding="utf-8"))
     assert description["orientation"] == "LPS"
     # Against these nnU-Net measures what its trainer predicts of the validation scans.
     for file in (f for f in found["alike"] if f.parent.name == "gt_segmentations"):

@@ -56,8 +56,8 @@ def make_cascade(folder: Path, reader: str = "SimpleITKIO", **described: object)
     for stage, configuration in CONFIGURATIONS.items():
         place = folder / model_folder_name(stage)
         place.mkdir(parents=True)
-        (place / "dataset.json").write_text(json.dumps(description | described))
-        (place / "plans.json").write_text(json.dumps(_plans(reader)))
+        (place / "dataset.json").write_text(json.dumps(description | described), encoding="utf-8")
+        (place / "plans.json").write_text(json.dumps(_plans(reader)), encoding="utf-8")
         channels = 1 if stage == "lowres" else len(LABELS)
         for fold in (0, 1):
             (place / f"fold_{fold}").mkdir()

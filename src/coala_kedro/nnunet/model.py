@@ -189,7 +189,8 @@ def trained_in(folder: Path, given: str | None = None) -> str:
             "side that the axis runs to (L or R, P or A, S or I), such as LPS or RAS."
         )
     plans, description = (
-        json.loads((folder / name).read_text()) for name in ("plans.json", "dataset.json")
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("plans.json", "dataset.json")
     )
     said = description.get(ORIENTATION) or _ORIENTATION_OF_READER.get(
         plans.get("image_reader_writer")

@@ -89,7 +89,8 @@ def _panels(chosen: list[Shown], volumes: Mapping[str, tuple[Volumes, ...]]) -> 
         scan = oriented(scans[scan_id]())  # first row in front, patient's right on the left
         yield axial_panel(
             sitk.GetArrayFromImage(scan),
-            *(crlm_mask(oriented(labels())) for labels in (label_maps[scan_id], predicted)),
+            crlm_mask(oriented(label_maps[scan_id]())),
+            crlm_mask(oriented(predicted())),
             spacing_zyx_mm(scan),
             title=title,
         )
