@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-from evaluated import NORMAL, Cohort, evaluate
+from evaluated import NORMAL, Cohort, evaluate, mask
 from hospital import Hospital, abdomen, image
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from storage import ORDERS_AND_FLIPS, stored
 
 from coala_kedro.imaging.geometry import CANONICAL, grid_differences, orientation_of
-from coala_kedro.imaging.inspection import inspect_scan
+from coala_kedro.imaging.inspection import inspect_lesion_sizes, inspect_scan
 from coala_kedro.nnunet.planning import canonical_cases
 from coala_kedro.pipelines.evaluation.pictures import Shown, _panels
 from coala_kedro.pipelines.preprocessing.nodes import ConsensusMethod, compare_readers
@@ -83,6 +83,8 @@ def test_screening_measures_the_same(scan_and_labels, order, flips):
     scan, _ = scan_and_labels
     other = sitk.Cast(stored(scan, order, flips), sitk.sitkFloat32)
     assert inspect_scan(other) == inspect_scan(scan)
+    crlm = tilted(mask(1, 9))
+    assert inspect_lesion_sizes(stored(crlm, order, flips)) == inspect_lesion_sizes(crlm)
 
 
 def test_a_copy_is_found_though_it_is_stored_otherwise(tmp_path):

@@ -162,6 +162,7 @@ def inspect_lesion_sizes(crlm: sitk.Image | None) -> Facts:
     """
     if crlm is None:
         return {}
+    crlm = oriented(crlm)  # an axial diameter is the patient's
     labels, n_lesions = label_lesions(sitk.GetArrayViewFromImage(crlm))
     if not n_lesions:
         return {"n_lesions": 0}
