@@ -81,7 +81,9 @@ def measured(source: Path, folder: str, n_scans: int, n_jobs: int) -> float:
     """Screen in a process of its own with the code of a checkout; print its row, return its ms."""
     command = [sys.executable, __file__, "--screen", folder, str(n_scans), str(n_jobs)]
     environment = os.environ | {"PYTHONPATH": str(source / "src")}
-    row = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    row = subprocess.run(
+        command, check=True, env=environment, stdout=subprocess.PIPE, encoding="utf-8"
+    )
     line = row.stdout.splitlines()[-1]
     print(f"{line}  {source}", flush=True)
     return float(line.split()[-2])

@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
+from broken_files import UNTRUSTED
 from broken_headers import HEADERS
 from broken_tables import TABLES
 from hospital import LIVER, READERS, truncate, write
@@ -270,3 +271,5 @@ BROKEN |= {
     "segmentation cut off": (after(as_slicer_files, cut_segmentation), "mask_unreadable"),
 }
 # Which voxels are the lesion.
+
+BROKEN |= UNTRUSTED

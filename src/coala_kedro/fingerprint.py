@@ -14,11 +14,13 @@ and the inputs bound to it. An input counts as far as it decides the result:
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import inspect
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -132,6 +134,8 @@ def file_fingerprint(path: str | os.PathLike[str]) -> str:
 def file_version(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """What changes with a file, as the file system tells it."""
     found = Path(path).stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "It is no file")  # a pipe would be read for ever
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 

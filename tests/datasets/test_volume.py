@@ -123,7 +123,7 @@ def test_a_file_that_is_no_volume_is_named(tmp_path):
     with pytest.raises(VolumeError, match=r"scan\.nii cannot be read"):
         read_whole_volume(path)
     path = path.rename(tmp_path / "scan.nii.gz")
-    with pytest.raises(VolumeError, match=r"scan\.nii\.gz is truncated or damaged"):
+    with pytest.raises(VolumeError, match=r"scan\.nii\.gz cannot be read: it is damaged"):
         read_whole_volume(path)
 
 

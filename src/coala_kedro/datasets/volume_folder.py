@@ -114,7 +114,8 @@ class VolumeFolderDataset(PartitionedDataset):
                 "what is there already is kept."
             )
         keys = complete["volumes"] if complete and not self._raw else self._listed()
-        if missing := [key for key in keys if not self._file(key).is_file()]:
+        missing = [key for key in keys if not self._file(key).is_file()]
+        if missing and not self._raw:  # what is wrong with a raw one is told when it is read
             raise DatasetError(
                 f"The folder {self._folder} is not complete, {missing} were deleted from it: "
                 "run the step that makes it again; what is there already is kept."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from pathlib import Path
@@ -13,8 +14,16 @@ import SimpleITK as sitk
 from coala_kedro.disk import written_whole
 from coala_kedro.imaging.nifti import NiftiFile
 from coala_kedro.imaging.text_headers import text_header_faults
+from coala_kedro.imaging.untrusted import (
+    MAX_VOLUME_BYTES,
+    data_file_fault,
+    file_fault,
+    size_fault,
+    stored_bytes,
+)
 
 _CHUNK_BYTES = 1 << 20
+_MAX_SURPLUS_BYTES = 1 << 28  # behind the voxels
 _NIFTI = (".nii", ".nii.gz")
 _HEADER_BYTES = 352  # of a NIfTI-1, as SimpleITK writes it
 _CUT = (OSError, EOFError, zlib.error)
@@ -49,6 +58,7 @@ def read_volume(path: str | Path) -> sitk.Image:
             what is cut off as zeros, and reads NaN so, and headers that contradict themselves; see
             `read_whole_volume`.
     """
+    check_untrusted(Path(path))
     check_length(Path(path))
     nifti = NiftiFile.at(Path(path))
     try:
@@ -75,12 +85,46 @@ def _reason(error: Exception) -> str:
     return next(known, "it is damaged, or of no format that SimpleITK knows")
 
 
+def check_file(path: Path) -> None:
+    """Make sure that a path can be opened, and that its header names no file elsewhere.
+
+    Raises:
+        VolumeError: It is no file, or its data file is not beside it.
+    """
+    if fault := file_fault(path) or data_file_fault(path):
+        raise VolumeError(f"{path} cannot be read: {fault}")
+
+
+def check_untrusted(path: Path) -> None:
+    """Make sure that a file can be opened and needs no more memory than a CT, by its header.
+
+    Raises:
+        VolumeError: It is no file, its data file is not beside it, or its size is not to be
+            believed.
+    """
+    check_file(path)
+    if nifti := NiftiFile.at(path):
+        promised, stored = nifti.needed_bytes or 0, nifti.path.stat().st_size
+    else:
+        promised, stored = _promised_bytes(read_grid(path)), stored_bytes(path)
+    if fault := size_fault(promised, stored):
+        raise VolumeError(f"{path} cannot be read: {fault}")
+
+
+def _promised_bytes(grid: sitk.ImageFileReader) -> int:
+    """Of the voxels that a header tells of."""
+    components = grid.GetNumberOfComponents()
+    voxel = sitk.Image((1, 1, 1), grid.GetPixelID(), components)
+    return math.prod(grid.GetSize()) * components * voxel.GetSizeOfPixelComponent()
+
+
 def read_grid(path: str | Path) -> sitk.ImageFileReader:
     """Read a file's header: size, spacing, origin and direction (xyz, LPS, mm).
 
     Raises:
         VolumeError: The file is absent or no volume.
     """
+    check_file(Path(path))
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -108,6 +152,7 @@ def read_whole_volume(path: str | Path) -> sitk.Image:
             itself or does not tell left from right; or a NIfTI holds NaN or infinite voxels.
     """
     path = Path(path)
+    check_untrusted(path)
     n_bytes, nifti = check_content(path), NiftiFile.at(path)
     for fault in nifti.faults(n_bytes) if nifti else text_header_faults(path):
         raise VolumeError(f"{path}: {fault.told}", fault.code)
@@ -176,14 +221,14 @@ def check_content(path: Path, needed_bytes: int = 0) -> int:
         VolumeError: The file is absent, truncated or damaged.
     """
     nifti = NiftiFile.at(path)
+    needed = max((nifti.needed_bytes if nifti else None) or 0, needed_bytes)
     try:
         if nifti:
-            n_bytes = _held_bytes(nifti.path, nifti.is_gzip)
+            n_bytes = _held_bytes(nifti.path, nifti.is_gzip, needed)
         else:
-            n_bytes = _held_bytes(path, path.suffix == ".gz")
+            n_bytes = _held_bytes(path, path.suffix == ".gz", MAX_VOLUME_BYTES)
     except _CUT as error:
         raise VolumeError(f"{path} is truncated or damaged ({error})") from None
-    needed = max((nifti.needed_bytes if nifti else None) or 0, needed_bytes)
     if path.name.lower().endswith(_NIFTI) and n_bytes < needed:
         raise VolumeError(f"{path} is truncated or damaged ({n_bytes} of {needed} bytes)")
     if path.name.lower().endswith(_NIFTI) and nifti is None:
@@ -229,9 +274,14 @@ def _told_length(path: Path) -> int:
         return int.from_bytes(file.read(), "little")
 
 
-def _held_bytes(path: Path, is_gzip: bool) -> int:
+def _held_bytes(path: Path, is_gzip: bool, promised: int) -> int:
     """Read a gzip file to its end, where its checksum is, and count what a file holds."""
     if not is_gzip:
         return path.stat().st_size
+    n_bytes = 0
     with gzip.open(path) as file:
-        return sum(map(len, iter(lambda: file.read(_CHUNK_BYTES), b"")))
+        while chunk := file.read(_CHUNK_BYTES):
+            n_bytes += len(chunk)
+            if n_bytes > promised + _MAX_SURPLUS_BYTES:
+                raise OSError(f"it unpacks to more than {n_bytes} bytes, and promised {promised}")
+    return n_bytes

@@ -24,6 +24,8 @@ import SimpleITK as sitk
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.spatialimages import HeaderDataError
 
+from coala_kedro.imaging.untrusted import file_fault
+
 SPACING_TOLERANCE = 2e-3
 """Share by which two statements of a spacing may differ: a volume by at most 0.6 %. Headers are
 written by hand with two or three decimals."""
@@ -95,6 +97,8 @@ class NiftiFile:
             return None
         is_pair = not name.endswith((".nii", ".nii.gz"))
         voxels, head = (_beside(path, "img"), _beside(path, "hdr")) if is_pair else (path, path)
+        if file_fault(voxels) or file_fault(head):
+            return None
         try:
             with open_decompressed(head) as file:
                 block = file.read(max(_HEADER_BYTES))

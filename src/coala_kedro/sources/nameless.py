@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from coala_kedro.temporary import temporary_folder
 
 _DETACHED = (".mhd", ".nhdr", ".hdr", ".img")
 
@@ -28,7 +29,7 @@ def under_no_name(path: Path) -> Iterator[Path]:
         return
     compressed = path.suffix.lower() == ".gz"
     suffix = "".join(path.suffixes[-2:]) if compressed else path.suffix
-    with tempfile.TemporaryDirectory(prefix="coala_read_") as folder:
-        link = Path(folder, f"volume{suffix}")
+    with temporary_folder("coala_read_") as folder:
+        link = folder / f"volume{suffix}"
         link.symlink_to(path.absolute())
         yield link

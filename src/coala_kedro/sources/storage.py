@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +21,8 @@ import fsspec
 
 from coala_kedro.fingerprint import file_fingerprint, fingerprint
 from coala_kedro.imaging.files import VolumeError
+from coala_kedro.imaging.untrusted import data_files, named_in_header
+from coala_kedro.temporary import temporary_folder
 
 WAITS_S = (1, 3, 9)
 """Before a download is tried again."""
@@ -32,7 +32,7 @@ _MARKS = (
 )  # fmt: skip
 """What filesystems call the thing that changes with a file's content, the surest first."""
 
-_DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", re.MULTILINE | re.I)
+_MAX_HEADER_BYTES = 1 << 20
 _DETACHED_HEADERS = (".mhd", ".nhdr")
 
 logger = logging.getLogger(__name__)
@@ -112,11 +112,8 @@ def fetched(location: str, storage_options: Mapping[str, Any], title: str = "") 
     if path is not None:
         yield path
         return
-    cache = Path(tempfile.mkdtemp(prefix="coala_download_"))
-    try:
+    with temporary_folder("coala_download_") as cache:
         yield _download(location, storage_options, cache, title)
-    finally:
-        shutil.rmtree(cache, ignore_errors=True)
 
 
 def content_fingerprint(location: str, storage_options: Mapping[str, Any], title: str = "") -> str:
@@ -222,11 +219,11 @@ def _remote_files(fs: Any, place: str) -> Infos:
         return {n: i for n, i in listed.items() if i["type"] == "file" and not _hidden(n)}
     files = {place: info}
     if place.lower().endswith(_DETACHED_HEADERS):
-        data_file = _data_file(fs.cat_file(place)) or ""
-        beside = str(PurePosixPath(place).parent / data_file)
-        # Elsewhere it would not be found again; without it the volume is told to be unreadable.
-        if data_file == _base(data_file) and fs.isfile(beside):
-            files[beside] = fs.info(beside)
+        for data_file in named_in_header(fs.cat_file(place, 0, _MAX_HEADER_BYTES)):
+            beside = str(PurePosixPath(place).parent / data_file)
+            # Elsewhere it would not be found again; without it the volume is told to be unreadable.
+            if data_file == _base(data_file) and fs.isfile(beside):
+                files[beside] = fs.info(beside)
     return files
 
 
@@ -234,17 +231,9 @@ def _local_files(path: Path) -> list[Path]:
     if path.is_dir():
         return [file for file in path.iterdir() if file.is_file() and not _hidden(file.name)]
     if path.suffix.lower() in _DETACHED_HEADERS:
-        data_file = path.parent / (_data_file(path.read_bytes()) or "")
-        return [path, data_file] if data_file.is_file() else [path]
+        beside = (path.parent / name for name in data_files(path)) if path.is_file() else ()
+        return [path, *(file for file in beside if file.is_file())]
     return [path]
-
-
-def _data_file(header: bytes) -> str | None:
-    """The file that has the voxels; None if they follow the header."""
-    found = _DATA_FILE.search(header)
-    if not found or found[1].upper() == b"LOCAL":
-        return None
-    return found[1].decode(errors="replace")
 
 
 def _base(name: str) -> str:
