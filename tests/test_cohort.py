@@ -5,7 +5,7 @@ import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog, DatasetError
 
-from coala_kedro.cohort import CohortError, check_scan_table, scans_with_role
+from coala_kedro.cohort import CohortError, check_readers, check_scan_table, scans_with_role
 from coala_kedro.datasets import ScanTableDataset
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -43,6 +43,73 @@ def test_a_table_is_sorted_by_scan(table):
 
 def test_optional_columns_may_be_absent(table):
     assert len(check_scan_table(table.drop(columns=["sex", "age_years"]), "internal")) == 4
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["A1\n", "A1\r\n", "A1 ", "\nA1", "A1\x00", "A1\u2028", "Ä1", "a" * 65, "../A1", ".A1", "=A1"],
+)
+@pytest.mark.parametrize("column", ["scan_id", "patient_id"])
+def test_ids_match_to_their_end(table, column, value):
+    table.loc[1, column] = value
+    (fault,) = faults_of(table)
+    assert NO_NAME in fault
+
+
+def test_an_id_of_64_characters_is_one(table):
+    table.loc[1, "scan_id"] = "a" * 64
+    check_scan_table(table, "internal")
+    table.loc[1, "scan_id"] = "a" * 65
+    (fault,) = faults_of(table)
+    assert "at most 64 characters" in fault
+
+
+@pytest.mark.parametrize("value", ["CON", "nul", "Com1", "LPT9"])
+def test_ids_can_be_names_of_files(table, value):
+    table.loc[1, "scan_id"] = value
+    (fault,) = faults_of(table)
+    assert "cannot be the name of a file in Windows" in fault
+    table.loc[1, "scan_id"] = f"{value}1x"
+    check_scan_table(table, "internal")
+
+
+def test_ids_differ_by_more_than_capitals(table):
+    table.loc[1, "scan_id"] = "C_PRE"
+    faults = faults_of(table)
+    assert len(faults) == 2
+    assert all("with other capitals" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("value", ["GE\x1b[31m", "GE\nEvil", "G" * 129])
+def test_a_scanner_has_a_name_that_can_be_printed(table, value):
+    table["scanner"] = ["SIEMENS SOMATOM <Force>", value, None, "Canon Größe"]
+    (fault,) = faults_of(table)
+    assert "can be printed" in fault
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "a/b",
+        "..",
+        ".hidden",
+        "a\nb",
+        "<script>",
+        "a\\b",
+        "",
+        "a" * 65,
+        "consensus",
+        "Consensus",
+        "a\x1b",
+    ],
+)
+def test_readers_have_names_that_can_be_used(reader):
+    with pytest.raises(
+        CohortError, match=r"1 of 2 readers of cohort 'internal' have names"
+    ) as error:
+        check_readers(["reader_1", reader], "internal")
+    assert not reader or f"'{reader}'" not in str(error.value)
+    check_readers(["reader_1", "Dr. Müller", "r-2"], "internal")
 
 
 @pytest.mark.parametrize("column", ["scan_id", "patient_id", "timepoint", "role", "acquired_on"])

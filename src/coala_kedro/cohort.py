@@ -7,7 +7,7 @@ and, where organs are already outlined, `organs/<scan_id>.nii.gz`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import pandera.pandas as pa
@@ -20,12 +20,33 @@ ROLES = ("manual", "unlabelled", "test")
 OUTLINED_ROLES = ("manual", "test")
 """Roles whose scans readers have outlined."""
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-"""What scan and patient ids are made of."""
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+"""What scan and patient ids are made of, from their first character to their last."""
 
-_NAME = pa.Check.str_matches(
-    NAME,
+_READER = r"\w[\w .-]{0,63}"
+_NO_READERS = ("consensus",)
+_DEVICE = r"(?i:CON|PRN|AUX|NUL|COM\d|LPT\d)"
+"""No file can be called so on a disk that Windows sees."""
+
+_NAME = pa.Check(
+    lambda name: bool(re.fullmatch(NAME, name)),
+    element_wise=True,
     error="must be letters, digits, '_' and '-', the first a letter or a digit",
+)
+_SHORT = pa.Check(lambda ids: ids.str.len() <= 64, error="must be at most 64 characters")
+_NO_DEVICE = pa.Check(
+    lambda name: not re.fullmatch(_DEVICE, name),
+    element_wise=True,
+    error="cannot be the name of a file in Windows: choose another",
+)
+_MORE_THAN_CASE = pa.Check(
+    lambda ids: ids.duplicated(keep=False) | ~ids.str.lower().duplicated(keep=False),
+    error="is there with other capitals too: on many disks one file would replace the other",
+)
+_PRINTABLE = pa.Check(
+    lambda text: len(text) <= 128 and text.isprintable(),
+    element_wise=True,
+    error="must be at most 128 characters that can be printed",
 )
 _RULES = {
     "field_uniqueness": "is there more than once: give each scan an id of its own",
@@ -58,8 +79,8 @@ def _number(check: pa.Check) -> pa.Column:
 
 SCAN_TABLE = pa.DataFrameSchema(
     {
-        "scan_id": pa.Column(str, _NAME, unique=True),
-        "patient_id": pa.Column(str, _NAME),
+        "scan_id": pa.Column(str, [_NAME, _SHORT, _NO_DEVICE, _MORE_THAN_CASE], unique=True),
+        "patient_id": pa.Column(str, [_NAME, _SHORT]),
         "timepoint": pa.Column(str, _one_of(TIMEPOINTS)),
         "role": pa.Column(str, _one_of(ROLES)),
         "acquired_on": pa.Column(str, [_TWO_DAYS, _SERIAL, _DATE]),
@@ -68,7 +89,7 @@ SCAN_TABLE = pa.DataFrameSchema(
         "n_crlm": _number(pa.Check.ge(0, error="must be 0 or more")),
         "largest_crlm_diameter_mm": _number(pa.Check.ge(0, error="must be 0 or more")),
         "slice_thickness_mm": _number(pa.Check.gt(0, error="must be more than 0")),
-        "scanner": pa.Column(str, nullable=True, required=False),
+        "scanner": pa.Column(str, _PRINTABLE, nullable=True, required=False),
     },
     strict="filter",  # What a hospital's table has beside these may tell who somebody is.
 )
@@ -104,6 +125,23 @@ def check_scan_table(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
             + "\n".join(f"- {fault}." for fault in _column_faults(error.failure_cases, table))
         ) from None
     return table.sort_values("scan_id", ignore_index=True)
+
+
+def check_readers(readers: Iterable[str], cohort: str) -> None:
+    """Make sure that readers' names can be folders, and headings of tables and pages.
+
+    Raises:
+        CohortError: One cannot. It is not shown: folders are at times named after patients.
+    """
+    names = sorted({*readers})
+    wrong = [n for n in names if not re.fullmatch(_READER, n) or n.lower() in _NO_READERS]
+    if wrong:
+        raise CohortError(
+            f"{len(wrong)} of {len(names)} readers of cohort '{cohort}' have names that cannot be "
+            "used: letters, digits, spaces and '_', '-', '.' can, at most 64 in all, the first a "
+            f"letter or a digit, and not '{_NO_READERS[0]}'. Name the readers' folders otherwise, "
+            "or mend the pattern of the masks' entry."
+        )
 
 
 def _column_faults(failures: pd.DataFrame, table: pd.DataFrame) -> list[str]:

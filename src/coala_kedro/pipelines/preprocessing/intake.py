@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import SimpleITK as sitk
 
-from coala_kedro.cohort import OUTLINED_ROLES, check_scan_table, scans_with_role
+from coala_kedro.cohort import OUTLINED_ROLES, check_readers, check_scan_table, scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import by_scan
 from coala_kedro.fingerprint import recipe
@@ -54,6 +54,7 @@ def inspect_scans(
     table = check_scan_table(scan_table, cohort)
     outlined = scans_with_role(table, *OUTLINED_ROLES)
     masks = by_scan(raw_reader_masks)
+    check_readers((reader for of_scan in masks.values() for reader in of_scan), cohort)
     return {
         scan_id: partial(
             _inspect,
