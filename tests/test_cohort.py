@@ -47,7 +47,7 @@ def test_optional_columns_may_be_absent(table):
 
 @pytest.mark.parametrize(
     "value",
-    ["A1\n", "A1\r\n", "A1 ", "\nA1", "A1\x00", "A1\u2028", "Ä1", "a" * 65, "../A1", ".A1", "=A1"],
+    ["A1\n", "A1\r\n", "A1 ", "\nA1", "A1\x00", "A1\u2028", "Ä1", "../A1", ".A1", "=A1"],
 )
 @pytest.mark.parametrize("column", ["scan_id", "patient_id"])
 def test_ids_match_to_their_end(table, column, value):
