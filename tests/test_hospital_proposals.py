@@ -76,7 +76,8 @@ def test_two_hospitals_have_no_patient_in_common(project, pacs, oslo, monkeypatc
 
 def test_the_same_hospital_proposed_again_has_the_same_patients(project, pacs, oslo):
     run("oslo", pacs, "--pseudonyms")
-    run("bergen", oslo, "--cohort", "external")
+    assert "Who is in another cohort of" not in run("bergen", oslo).output
+    assert "Who is in another cohort of oslo" in run("oslo", oslo, "--cohort", "external").output
     path = project / "data/01_raw/oslo/internal/scans.csv"
     before = path.read_text()
     path.unlink()

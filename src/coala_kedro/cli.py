@@ -82,6 +82,12 @@ def new(
             pseudonyms=pseudonyms,
             taken=_taken(ROOT / "data/01_raw", f"{name}/{cohort}"),
         )
+    others = [p.parent.name for p in (ROOT / "data/01_raw" / name).glob("*/scans.csv")]
+    if {*others} - {cohort}:
+        proposal.untold.append(
+            f"Who is in another cohort of {name} too: everybody has a new patient_id here. Give a "
+            "patient the same in both, or nobody can tell that the models were trained on them."
+        )
     _load(proposal, cohort)
     proposal.files[f"conf/{name}/catalog.yml"] = proposal.catalog(name)
     for line in proposal.found:

@@ -197,6 +197,12 @@ def test_a_column_that_looks_like_a_known_one_is_told(tmp_path, caplog, heading,
     assert f"'{heading}' is left out: if it is '{known}', call it so" in said
 
 
+def test_a_table_without_scans_is_told(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert load(tmp_path, HEAD.encode()).empty
+    assert caplog.messages == ["The scan table has headings, but no scan."]
+
+
 def test_other_columns_are_left_alone(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         table = load(tmp_path, CSV.replace("age_years", "patient_name").encode())

@@ -89,6 +89,8 @@ def _scan_table(table: pd.DataFrame) -> pd.DataFrame:
             f"its first row has none of the headings {', '.join(_NEEDED)}. Remove what is above "
             "the headings, or tell the delimiter or the sheet by load_args (sep, sheet_name)"
         )
+    if table.empty:
+        logger.warning("The scan table has headings, but no scan.")
     for heading, name in zip(headings, known, strict=True):
         if not name and (looks := _resembled(heading)) and looks not in known:
             logger.warning(
@@ -109,7 +111,7 @@ def _known(heading: str) -> str | None:
 def _resembled(heading: str) -> str | None:
     """The column that a heading looks like: `ScanID`, `age`, `patients_id`."""
     letters = re.sub(r"[\W_]", "", heading.lower())
-    squashed = {name.replace("_", ""): name for name in SCAN_TABLE.columns}
+    squashed = {name.replace("_", ""): name for name in SCAN_TABLE.columns} | {"gender": "sex"}
     begun = [known for known in squashed if len(letters) > 2 and known.startswith(letters)]
     found = begun or difflib.get_close_matches(letters, squashed, n=1, cutoff=0.8)
     return squashed[found[0]] if found else None
