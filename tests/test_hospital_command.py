@@ -102,7 +102,16 @@ def named_volumes(root):
             write(image(crlm), root / patient / reader / f"mask_{WHO}.nii.gz")
 
 
-@pytest.mark.parametrize("write_hospital", [named_dicom, named_volumes])
+def numbered(root):
+    """Patients by numbers of several parts, and a name that all of them have at the end."""
+    hu, _, crlm = abdomen(1)
+    for patient in (f"p_001_{WHO}", f"p_002_{WHO}"):
+        write(image(hu), root / patient / "ct.nii.gz")
+        for reader in ("reader_1", "reader_2"):
+            write(image(crlm), root / patient / reader / "mask.nii.gz")
+
+
+@pytest.mark.parametrize("write_hospital", [named_dicom, named_volumes, numbered])
 def test_with_pseudonyms_no_name_is_told_or_written_but_to_their_file(
     project, tmp_path, monkeypatch, write_hospital
 ):

@@ -18,6 +18,8 @@ _KNOWN_WORDS = frozenset(
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _PLACEHOLDER = re.compile(r"(\{\w+\})")
+_WHOSE = ("{reader}", "{organ}")
+_FORMAT = re.compile(r"(\.(nii|gz|nrrd|nhdr|mha|mhd|dcm|ima))*$", re.IGNORECASE)
 _MAX_DIGITS = 2
 """Of a number that tells neither a day nor a patient."""
 
@@ -30,12 +32,25 @@ def is_anonymous(text: str) -> bool:
 def anonymous_pattern(pattern: str) -> str:
     """A pattern that keeps its placeholders and known words; `*` stands for every other word.
 
+    A placeholder that has nothing but unknown words around it in its part of the path takes them
+    in: `{scan_id}_*` would fit the `1` of `1_2_Mueller`, `{scan_id}` fits all of it.
+
     Args:
         pattern: As `find_volumes` takes it.
     """
+    return "/".join(map(_anonymous_part, pattern.split("/")))
+
+
+def _anonymous_part(part: str) -> str:
+    before, *rest = _PLACEHOLDER.split(part)
+    if len(rest) == 2 and rest[0] not in _WHOSE and not is_anonymous(before + rest[1]):
+        ending = _FORMAT.search(rest[1])[0]  # type: ignore[index]  # it may be empty
+        words = _WORD.findall(before + rest[1].removesuffix(ending))
+        if not any(map(_is_known, words)):
+            return rest[0] + ending
     pieces = [
         piece if _PLACEHOLDER.fullmatch(piece) else _WORD.sub(_word_or_star, piece)
-        for piece in _PLACEHOLDER.split(pattern)
+        for piece in [before, *rest]
     ]
     return re.sub(r"\*[*\s]*", "*", "".join(pieces))
 

@@ -109,6 +109,13 @@ class Proposal:
         return "\n".join(parts)
 
 
+def found_by(pattern: str, layout: Layout) -> dict[str, str]:
+    """What the placeholders of a pattern stand for, by the scan id that the layout tells."""
+    fits = pattern_expression(pattern)
+    matches = {scan_id: fits.fullmatch(path) for path, scan_id in layout.scan_ids.items()}
+    return {i: "_".join(match.groups()) if match else i for i, match in matches.items()}
+
+
 def _are_readers(layout: Layout) -> bool:
     """Whether what stands for {reader} is no patient's: it is of known words, or comes again."""
     if "{reader}" not in layout.pattern:

@@ -18,6 +18,7 @@ from coala_kedro.sources.entries import (
     TOTALSEGMENTATOR,
     Proposal,
     examples,
+    found_by,
     scan_table_entry,
     volumes_entry,
 )
@@ -80,16 +81,17 @@ def propose(
     entries[f"{cohort}.raw_reader_masks"] = masks
     entries[f"{cohort}.organ_segmenter"] = _organs(found, folder, scans, proposal)
     table = propose_scan_table(scans.scan_ids, folder, role, n_crlm, sheet, description, taken)
-    _name_scans(table, f"data/01_raw/{name}/{cohort}/pseudonyms.csv", proposal)
+    _name_scans(table, f"data/01_raw/{name}/{cohort}/pseudonyms.csv", scans, proposal)
     _tell_gaps(table, bool(found.series), proposal)
     proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = harmless(table).to_csv(index=False)
     return proposal
 
 
-def _name_scans(table: pd.DataFrame, file: str, proposal: Proposal) -> None:
+def _name_scans(table: pd.DataFrame, file: str, scans: Layout, proposal: Proposal) -> None:
     """Make scan ids up where names are hidden; a file keeps whose they are."""
     if proposal.hides_names:
         made_up = made_up_scan_ids(table)
+        made_up["found"] = made_up["found"].map(found_by(proposal.pattern(scans), scans))
         proposal.files[file] = harmless(made_up).to_csv(index=False)
         table["scan_id"] = made_up["scan_id"]
         for entry in proposal.entries.values():
