@@ -7,7 +7,6 @@ a wrong geometry, so positions are measured here before anything is read.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +14,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from coala_kedro.imaging.dicom_claims import inspect_claims
 from coala_kedro.imaging.dicom_files import same_pixels
 from coala_kedro.imaging.dicom_headers import Numbers, SliceHeader, read_headers
 from coala_kedro.imaging.dicom_origin import Origin
-from coala_kedro.imaging.dicom_person import inspect_persons, n_patients
 from coala_kedro.imaging.dicom_stacks import (
     SAME_POSITION_MM,
     SeriesChoice,
@@ -30,7 +29,6 @@ from coala_kedro.imaging.dicom_stacks import (
 )
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.modalities import modality_name
-from coala_kedro.imaging.nifti import SPACING_TOLERANCE
 
 _AIR_HU = -1024
 _DECIMALS = 4
@@ -65,9 +63,8 @@ def inspect_series(
         `n_overlapping_slices` (other images at one position), `n_missing_slices`,
         `irregularity_mm` (largest departure of a gap from whole multiples of the usual one, or of
         a position from the line from the first to the last), `tilt_degrees` (between that line and
-        the slices' normal; `corrected_tilt_degrees` where it is corrected); and where the headers
-        say so `slice_thickness_mm`, `scanner`, `told_slice_spacing_mm`, where there are several
-        `n_patients`, in words `other_pixel_spacing`; and see `dicom_person.inspect_persons`.
+        the slices' normal; `corrected_tilt_degrees` where it is corrected); and what else the
+        headers say, see `dicom_claims.inspect_claims`.
     """
     content = read_headers(folder)
     facts: Facts = {
@@ -97,32 +94,7 @@ def inspect_series(
         "n_orientations": len({_rounded(h.cosines) for h in headers}),
     }
     facts |= _inspect_stacks(stacks, correct_tilt)
-    thickness_mm, _ = Counter(h.thickness_mm for h in headers).most_common(1)[0]
-    if thickness_mm:
-        facts["slice_thickness_mm"] = thickness_mm
-    if headers[0].scanner:
-        facts["scanner"] = headers[0].scanner
-    facts |= _inspect_other_words(headers)
-    if acquired_on:
-        facts |= inspect_persons([h.person for h in headers], acquired_on)
-    return facts
-
-
-def _inspect_other_words(headers: Sequence[SliceHeader]) -> Facts:
-    """What the headers say a second time, or of several patients."""
-    facts: Facts = {}
-    between_mm, _ = Counter(h.between_mm for h in headers).most_common(1)[0]
-    if between_mm:
-        facts["told_slice_spacing_mm"] = between_mm
-    if (several := n_patients([h.person for h in headers])) > 1:
-        facts["n_patients"] = several
-    for h in headers:
-        both = h.spacing_mm, h.imager_spacing_mm
-        if all(both) and not np.allclose(both[0], both[1], rtol=SPACING_TOLERANCE, atol=0):
-            shown = (" x ".join(f"{value:g}" for value in values) for values in both)
-            told = "PixelSpacing is {} mm, ImagerPixelSpacing {} mm".format(*shown)
-            return facts | {"other_pixel_spacing": told}
-    return facts
+    return facts | inspect_claims(headers, acquired_on)
 
 
 def _inspect_stacks(stacks: Sequence[Stack], correct_tilt: bool) -> Facts:

@@ -21,6 +21,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 from pydicom.valuerep import TM
 
+from coala_kedro.imaging.dicom_claims import CLAIM_TAGS, Claims, read_claims
 from coala_kedro.imaging.dicom_files import (
     SLICE_SUFFIXES,
     is_image,
@@ -29,7 +30,6 @@ from coala_kedro.imaging.dicom_files import (
     shown_modality,
     shown_name,
 )
-from coala_kedro.imaging.dicom_person import PERSON_TAGS, Person, read_person
 
 HEADER_TAGS = (
     # What kind of image it is, and which belong together.
@@ -39,16 +39,13 @@ HEADER_TAGS = (
     "ConvolutionKernel",
     # The grid.
     "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient",
-    "SliceThickness", "SpacingBetweenSlices", "ImagerPixelSpacing",
+    "SliceThickness",
     # The voxels.
     "SamplesPerPixel", "BitsAllocated", "RescaleSlope", "RescaleIntercept", "PixelData",
     # The scanner, by which results are grouped.
     "Manufacturer", "ManufacturerModelName",
 )  # fmt: skip
-"""All that is read of a header beside `PERSON_TAGS`.
-
-UIDs, times and descriptions are compared in memory and written nowhere.
-"""
+"""All that is read of a header beside `CLAIM_TAGS`. Nothing that tells somebody is written."""
 
 _PIXELS = Tag("PixelData")
 _NOT_TOLD = 0xFFFFFFFF
@@ -80,9 +77,7 @@ class SliceHeader:
         cosines: Direction along a row, then along a column (xyz, LPS); of length 1, at right
             angles.
         thickness_mm: Of the slice; 0 if it is not told.
-        between_mm: From slice to slice, as the header says; 0 if it is not told.
-        imager_spacing_mm: At the detector; beside `spacing_mm` of no use for a CT.
-        person: Whose it is, to be compared only.
+        claims: What else it says, to be compared only.
         scanner: Manufacturer and model.
         instance: UID of the image, to be compared only.
         frame_of_reference: UID, to be compared only.
@@ -110,9 +105,7 @@ class SliceHeader:
     position_mm: Numbers
     cosines: Numbers
     thickness_mm: float
-    between_mm: float
-    imager_spacing_mm: Numbers
-    person: Person
+    claims: Claims
     scanner: str
     instance: str
     frame_of_reference: str
@@ -164,7 +157,7 @@ def _read_headers(files: tuple[tuple[Path, int, int, int], ...]) -> FolderConten
     for path, *_ in files:
         try:
             with warnings.catch_warnings(action="ignore"):
-                header = open_dicom(path, (*HEADER_TAGS, *PERSON_TAGS))
+                header = open_dicom(path, (*HEADER_TAGS, *CLAIM_TAGS))
                 if header is None:
                     strays.append(path)
                 elif is_image(header):
@@ -207,9 +200,7 @@ def _slice_header(header: pydicom.Dataset, path: Path) -> SliceHeader:
         position_mm=_numbers(header, "ImagePositionPatient", 3),
         cosines=_cosines(header),
         thickness_mm=max((0.0, *_numbers(header, "SliceThickness"))),
-        between_mm=abs(next(iter(_known_numbers(header, "SpacingBetweenSlices", 1)), 0.0)),
-        imager_spacing_mm=_known_numbers(header, "ImagerPixelSpacing", 2),
-        person=read_person(header),
+        claims=read_claims(header),
         scanner=" ".join(_texts(header, "Manufacturer") + _texts(header, "ManufacturerModelName")),
         instance="".join(_texts(header, "SOPInstanceUID")),
         frame_of_reference="".join(_texts(header, "FrameOfReferenceUID")),
@@ -268,14 +259,6 @@ def _cosines(header: pydicom.Dataset) -> Numbers:
 
 def _count(header: pydicom.Dataset, keyword: str) -> int:
     return max((1, *map(int, _numbers(header, keyword))))
-
-
-def _known_numbers(header: pydicom.Dataset, keyword: str, length: int) -> Numbers:
-    """Numbers that place nothing: without sense they are as if not there."""
-    try:
-        return _numbers(header, keyword, length)
-    except ValueError:
-        return ()
 
 
 def _whole_number(header: pydicom.Dataset, keyword: str) -> int | None:

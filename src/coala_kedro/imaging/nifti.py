@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -24,14 +24,8 @@ import SimpleITK as sitk
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.spatialimages import HeaderDataError
 
+from coala_kedro.imaging.nifti_forms import SPACING_TOLERANCE, Fault, Form, difference, shown
 from coala_kedro.imaging.untrusted import file_fault
-
-SPACING_TOLERANCE = 2e-3
-"""Share by which two statements of a spacing may differ: a volume by at most 0.6 %. Headers are
-written by hand with two or three decimals."""
-DIRECTION_TOLERANCE = 3e-3
-"""Of a direction cosine: a quaternion near half a turn is exact to 1.3e-3 in single precision."""
-ORIGIN_TOLERANCE_MM = 0.1
 
 _GZIP = b"\x1f\x8b"
 _SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
@@ -44,33 +38,6 @@ _SCANNER_CODES = (1, 2)
 """Of a form in the scanner's space, or aligned to another scan; others are of an atlas."""
 _SPATIAL = 3
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-class Fault(NamedTuple):
-    """A reason why a file cannot be believed.
-
-    Attributes:
-        code: The check of screening that it fails.
-        told: What the file says, in words.
-    """
-
-    code: str
-    told: str
-
-
-class _Form(NamedTuple):
-    """A qform or an sform: index to mm, RAS."""
-
-    name: str
-    affine: np.ndarray
-
-    @property
-    def spacing_mm(self) -> np.ndarray:
-        return np.linalg.norm(self.affine[:3, :3], axis=0)
-
-    @property
-    def cosines(self) -> np.ndarray:
-        return self.affine[:3, :3] / self.spacing_mm
 
 
 @dataclass(frozen=True)
@@ -249,7 +216,7 @@ class NiftiFile:
 
     def _grid_faults(self) -> Iterator[Fault]:
         if not (self._pixdim > 0).all() or not np.isfinite(self._pixdim).all():
-            yield Fault("senseless_header", f"pixdim is {_shown(self._pixdim)}")
+            yield Fault("senseless_header", f"pixdim is {shown(self._pixdim)}")
             return
         forms = self._counted()
         for form in forms:
@@ -258,14 +225,14 @@ class NiftiFile:
                 return
             told_mm = self._pixdim * self._mm
             if not np.allclose(form.spacing_mm, told_mm, rtol=SPACING_TOLERANCE, atol=0):
-                told = f"pixdim is {_shown(told_mm)} mm, the {form.name} says "
-                yield Fault("spacing_contradiction", f"{told}{_shown(form.spacing_mm)} mm")
+                told = f"pixdim is {shown(told_mm)} mm, the {form.name} says "
+                yield Fault("spacing_contradiction", f"{told}{shown(form.spacing_mm)} mm")
         if not forms:
             yield Fault("no_orientation", "it has neither qform nor sform (both codes are 0)")
-        if len(forms) > 1 and (difference := _difference(*forms)):
-            yield Fault("form_contradiction", difference)
+        if len(forms) > 1 and (told := difference(*forms)):
+            yield Fault("form_contradiction", told)
 
-    def _counted(self) -> list[_Form]:
+    def _counted(self) -> list[Form]:
         """The forms that count, the sform last."""
         header = self.header.copy()
         # ITK and the standard: 0 is 1.
@@ -274,7 +241,7 @@ class NiftiFile:
         for name in self._counted_codes:
             affine = getattr(header, f"get_{name}")()
             affine[:3] *= self._mm
-            forms.append(_Form(name, affine))
+            forms.append(Form(name, affine))
         return forms
 
     @property
@@ -306,21 +273,3 @@ def _beside(path: Path, suffix: str) -> Path:
     """The file of a pair, in the letters of the other's name."""
     at = path.name.lower().rindex(".hdr" if ".hdr" in path.name.lower() else ".img") + 1
     return path.with_name(path.name[:at] + suffix + path.name[at + len(suffix) :])
-
-
-def _difference(one: _Form, other: _Form) -> str:
-    """In words; empty if both forms are the same within rounding."""
-    names = f"the {one.name} says {{}}, the {other.name} {{}}"
-    if not np.allclose(one.cosines, other.cosines, rtol=0, atol=DIRECTION_TOLERANCE):
-        axes = ["".join(nibabel.aff2axcodes(form.affine)) for form in (one, other)]
-        if axes[0] == axes[1]:
-            axes = [_shown(form.cosines.ravel()) for form in (one, other)]
-        return "direction: " + names.format(*axes)
-    origin, other_origin = one.affine[:3, 3], other.affine[:3, 3]
-    if not np.allclose(origin, other_origin, rtol=0, atol=ORIGIN_TOLERANCE_MM):
-        return "origin: " + names.format(f"{_shown(origin)} mm", f"{_shown(other_origin)} mm")
-    return ""
-
-
-def _shown(values: np.ndarray) -> str:
-    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coala_kedro.imaging.nifti import SPACING_TOLERANCE, Fault
+from coala_kedro.imaging.nifti_forms import SPACING_TOLERANCE, Fault
 
 _MAX_HEADER_BYTES = 1 << 20
 _IN_PLANE = 2

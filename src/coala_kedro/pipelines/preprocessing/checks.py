@@ -12,9 +12,6 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from coala_kedro.imaging.inspection import Facts
 from coala_kedro.pipelines.preprocessing.limits import Limits
 
-_GAP = 1.2
-"""Slices further apart than so many thicknesses leave tissue out; they may well overlap."""
-
 Severity = Literal["refuse", "warn", "ignore"]
 
 _DECIMALS = 6
@@ -107,20 +104,6 @@ def _other_values(facts: Facts, limits: Limits) -> Any:
     return values if values != "1" else None
 
 
-def _other_slice_spacing(facts: Facts, limits: Limits) -> Any:
-    told, measured = (facts.get(f"{kind}slice_spacing_mm", 0.0) for kind in ("told_", ""))
-    apart = told and measured and abs(float(told) - float(measured)) > limits.max_irregularity_mm
-    return f"SpacingBetweenSlices {told:g} mm, positions {measured:g} mm" if apart else None
-
-
-def _slices_apart(facts: Facts, limits: Limits) -> Any:
-    thickness, spacing = (
-        _number(facts, f"slice_{what}_mm", 0) for what in ("thickness", "spacing")
-    )
-    apart = thickness and spacing > thickness * _GAP
-    return f"slices of {thickness:g} mm every {spacing:g} mm" if apart else None
-
-
 def _other_phase(facts: Facts, limits: Limits) -> Any:
     phase = facts.get("contrast_phase", "portal_venous")
     probability = _number(facts, "contrast_phase_probability", 1)
@@ -172,9 +155,9 @@ SCAN_CHECKS = (
     Check("mixed_orientations", "refuse", _several("n_orientations"), ONE_SERIES),
     Check("mixed_slice_sizes", "refuse", _several("n_slice_grids"), ONE_SERIES),
     Check("several_patients", "refuse", _several("n_patients"), "keep one patient's series in the folder"),
-    Check("other_slice_spacing", "refuse", Rule(_other_slice_spacing, "max_irregularity_mm"), EXPORT),
+    Check("other_slice_spacing", "refuse", _is("other_slice_spacing"), EXPORT),
     Check("other_pixel_spacing", "refuse", _is("other_pixel_spacing"), EXPORT),
-    Check("slices_apart", "warn", Rule(_slices_apart), "are slices missing? export the whole series"),
+    Check("slices_apart", "warn", _is("slices_apart"), "are slices missing? export the whole series"),
     Check("no_rescale", "refuse", _zero("has_rescale"), "export it with Rescale Slope and Intercept"),
     Check("not_3d", "refuse", _is_not("n_dimensions", 3), "export a single CT volume"),
     Check("several_values_a_voxel", "refuse", _several("n_components"), "export a single CT volume in HU"),

@@ -1,7 +1,8 @@
-"""What a scan table says against the headers, the masks and itself; both values, in words.
+"""What headers and a scan table say against each other, the masks and themselves, in words.
 
-No volume depends on any of it, so the checks that these facts fail warn. A hospital that shifts
-days or makes up sexes to hide who somebody is sets their `screening.severity` to `ignore`.
+Both values are told. No volume depends on the table, so the checks that it fails warn. A hospital
+that shifts days or makes up sexes to hide who somebody is sets their `screening.severity` to
+`ignore`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,35 @@ _DIAMETERS_RATIO, _DIAMETERS_MM = 1.5, 10.0
 """Radiologists count lesions that flow together as several, and measure across a part of them;
 another scan's table is further off."""
 
+_SPACINGS_MM = 0.1
+"""Spacing and positions are rounded in DICOM."""
+_GAP = 1.2
+"""Slices further apart than so many thicknesses leave tissue out; they may well overlap."""
+
 _AGES = {"header_age_years": "PatientAge", "birth_age_years": "the birth date"}
+
+
+def within_headers(facts: Facts) -> Facts:
+    """Hold what a series' headers say of its slices against each other.
+
+    Args:
+        facts: `slice_spacing_mm` as measured; `told_slice_spacing_mm` and `slice_thickness_mm` as
+            far as they are told.
+
+    Returns:
+        As far as they contradict each other `other_slice_spacing`, `slices_apart`.
+    """
+    found: Facts = {}
+    told_mm, thickness_mm, spacing_mm = (
+        float(facts.get(f"{name}_mm", 0))
+        for name in ("told_slice_spacing", "slice_thickness", "slice_spacing")
+    )
+    if told_mm and spacing_mm and abs(told_mm - spacing_mm) > _SPACINGS_MM:
+        told = f"SpacingBetweenSlices {told_mm:g} mm, positions {spacing_mm:g} mm"
+        found["other_slice_spacing"] = told
+    if thickness_mm and spacing_mm > thickness_mm * _GAP:
+        found["slices_apart"] = f"slices of {thickness_mm:g} mm every {spacing_mm:g} mm"
+    return found
 
 
 def against_headers(row: Mapping[Any, Any], headers: Facts) -> Facts:

@@ -24,6 +24,7 @@ from coala_kedro.pipelines.preprocessing.checks import (
 from coala_kedro.pipelines.preprocessing.contradictions import (
     against_headers,
     against_masks,
+    within_headers,
     within_patients,
 )
 
@@ -137,7 +138,7 @@ def _told(finding: Any) -> str:
 
 
 def _judge_scan(scan_id: str, facts: Facts, screening: Screening) -> Rows:
-    rows = _judge(scan_id, "scan", facts, SCAN_CHECKS, screening)
+    rows = _judge(scan_id, "scan", facts | within_headers(facts), SCAN_CHECKS, screening)
     # What the headers tell is why a series cannot be read.
     told = [row for row in rows if row["code"] != "unreadable"]
     return told if _refused(told) else rows
