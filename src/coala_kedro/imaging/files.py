@@ -6,6 +6,7 @@ import gzip
 import math
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import SimpleITK as sitk
 
 from coala_kedro.disk import written_whole
 from coala_kedro.imaging.nifti import NiftiFile
+from coala_kedro.imaging.nifti_forms import Fault
 from coala_kedro.imaging.text_headers import text_header_faults
 from coala_kedro.imaging.untrusted import (
     MAX_VOLUME_BYTES,
@@ -152,14 +154,20 @@ def read_whole_volume(path: str | Path) -> sitk.Image:
             itself or does not tell left from right; or a NIfTI holds NaN or infinite voxels.
     """
     path = Path(path)
+    check_file(path)
+    _refuse(text_header_faults(path), path)
     check_untrusted(path)
     n_bytes, nifti = check_content(path), NiftiFile.at(path)
-    for fault in nifti.faults(n_bytes) if nifti else text_header_faults(path):
-        raise VolumeError(f"{path}: {fault.told}", fault.code)
+    _refuse(nifti.faults(n_bytes) if nifti else (), path)
     if nifti and (wrong := nifti.n_nonfinite_voxels()):
         message = f"{path} holds {wrong} voxels that are NaN or infinite"
         raise VolumeError(message, "nonfinite_voxels")
     return read_volume(path)
+
+
+def _refuse(faults: Iterable[Fault], path: Path) -> None:
+    for fault in faults:
+        raise VolumeError(f"{path}: {fault.told}", fault.code)
 
 
 def is_read_alike(path: Path) -> bool:
