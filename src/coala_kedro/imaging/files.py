@@ -235,6 +235,9 @@ def check_content(path: Path, needed_bytes: int = 0) -> int:
             n_bytes = _held_bytes(nifti.path, nifti.is_gzip, needed)
         else:
             n_bytes = _held_bytes(path, path.suffix == ".gz", MAX_VOLUME_BYTES)
+    except gzip.BadGzipFile:
+        # Its own words quote the file's first bytes.
+        raise VolumeError(f"{path} is truncated or damaged (it is no gzip file)") from None
     except _CUT as error:
         raise VolumeError(f"{path} is truncated or damaged ({error})") from None
     if path.name.lower().endswith(_NIFTI) and n_bytes < needed:
