@@ -7,8 +7,9 @@ from hospital import LIVER, SPLEEN
 
 from coala_kedro.imaging.arrangement import turned
 from coala_kedro.organs import EXPECTED_CENTRES_MM
+from coala_kedro.pipelines.preprocessing.limits import Limits
 
-LIMIT_MM = 25
+LIMIT_MM = Limits().max_misplacement_mm
 STOMACH, COLON, KIDNEY_LEFT = 6, 20, 3
 WAYS = [
     (order, signs)
@@ -57,6 +58,26 @@ def test_two_organs_tell_left_from_right_and_no_more(centres_mm, organ):
         axes, misplacement_mm = turned(told, EXPECTED_CENTRES_MM)
         assert (axes == "left_right") == (signs[0] < 0)
         assert (misplacement_mm > LIMIT_MM) == (signs[0] < 0)
+
+
+def test_a_low_scan_with_six_organs_tells_its_head_from_its_feet():
+    """65 mm high, of boxes: liver, spleen, stomach, kidneys, colon."""
+    found = {
+        LIVER: (64, 110, 32), SPLEEN: (175, 140, 32), STOMACH: (155, 80, 35), 2: (60, 150, 17),
+        KIDNEY_LEFT: (140, 150, 17), COLON: (100, 80, 7),
+    }  # fmt: skip
+    assert turned(found, EXPECTED_CENTRES_MM) == ("", 0)
+    upside_down = {organ: (x, y, -z) for organ, (x, y, z) in found.items()}
+    axes, misplacement_mm = turned(upside_down, EXPECTED_CENTRES_MM)
+    assert axes == "head_feet"
+    assert misplacement_mm > LIMIT_MM
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_organs_differ_from_patient_to_patient(centres_mm, seed):
+    rng = np.random.default_rng(seed)
+    told = {organ: place + rng.normal(0, 20, 3) for organ, place in centres_mm.items()}
+    assert turned(told, EXPECTED_CENTRES_MM).misplacement_mm < LIMIT_MM
 
 
 def test_one_organ_tells_nothing(centres_mm):

@@ -13,7 +13,7 @@ AXES = ("left_right", "front_back", "head_feet")
 
 _ENOUGH_FOR_ALL_AXES = 3
 _ALIKE_MM = 5.0
-"""Fits that differ by less are alike: the one that changes least is told."""
+"""Fits that differ by less (root mean square) are alike: the one that changes least is told."""
 
 Xyz = tuple[float, float, float]
 
@@ -24,7 +24,7 @@ class Turned(NamedTuple):
     Attributes:
         axes: Those of `AXES` that are the wrong way round, joined by ", "; "exchanged" where axes
             stand for each other; empty if nothing is to be changed.
-        misplacement_mm: How much nearer the organs then are to where they should be.
+        misplacement_mm: How much nearer all organs together then are to where they should be.
     """
 
     axes: str
@@ -58,8 +58,9 @@ def turned(centres_mm: Mapping[int, Xyz], expected_mm: Mapping[int, Xyz]) -> Tur
         expected_mm: Where they are in a patient on the back, from any origin.
 
     Returns:
-        The best way; None of fewer than two organs. `misplacement_mm` is the root mean square of
-        the organs' distances from where they should be, less that of the best way.
+        The best way; None of fewer than two organs. `misplacement_mm` is the root of the organs'
+        summed squared distances from where they should be, less those of the best way: it grows
+        with the number of organs that say so, as a likelihood does.
     """
     known = sorted(centres_mm.keys() & expected_mm.keys())
     if len(known) <= 1:
@@ -69,12 +70,11 @@ def turned(centres_mm: Mapping[int, Xyz], expected_mm: Mapping[int, Xyz]) -> Tur
         for points in (np.array([place[i] for i in known]) for place in (centres_mm, expected_mm))
     )
     ways = [*_orientations(all_axes=len(known) >= _ENOUGH_FOR_ALL_AXES)]
-    misfits_mm = np.array(
-        [np.sqrt(((found[:, w.order] * w.signs - expected) ** 2).sum(axis=1).mean()) for w in ways]
-    )
+    squares = np.array([((found[:, w.order] * w.signs - expected) ** 2).sum() for w in ways])
+    misfits_mm = np.sqrt(squares / len(known))
     alike = np.flatnonzero(misfits_mm <= misfits_mm.min() + _ALIKE_MM)
-    best = min(alike, key=lambda way: (ways[way].n_changes, misfits_mm[way]))
-    return Turned(ways[best].axes, float(misfits_mm[0] - misfits_mm[best]))
+    best = min(alike, key=lambda way: (ways[way].n_changes, squares[way]))
+    return Turned(ways[best].axes, float(np.sqrt(squares[0] - squares[best])))
 
 
 def _orientations(*, all_axes: bool) -> Iterator[_Orientation]:

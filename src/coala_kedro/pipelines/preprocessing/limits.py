@@ -24,7 +24,7 @@ class Limits(BaseModel):
     max_tilt_degrees: float = Field(0.5, ge=0, description="Of the gantry, or shear.")
     max_air_hu: float = Field(-500.0, description="Somewhere in a CT of the abdomen is air.")
     min_soft_tissue_share: float = Field(0.02, ge=0, le=1, description="-200 to 300 HU.")
-    max_misplacement_mm: float = Field(25.0, ge=0, description="Less than the best way round.")
+    max_misplacement_mm: float = Field(60.0, ge=0, description="Beside the best way round.")
     liver_margin_mm: float = Field(10.0, ge=0)
     max_crlm_outside_liver_share: float = Field(0.5, ge=0, le=1)
     max_crlm_share_of_liver: float = Field(0.8, ge=0, le=1)
