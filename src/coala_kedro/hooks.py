@@ -12,12 +12,14 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from coala_kedro.nnunet.process import stop_all
+from coala_kedro.organs import OrganSegmenterError
 from coala_kedro.rehearsal import rehearse, tell
 from coala_kedro.work import WorkStoppedError
 
 logger = logging.getLogger(__name__)
 
 TABLE = "table_2"
+SCREENING = "params:screening"
 
 
 class StopHooks:
@@ -39,6 +41,38 @@ def _stop(number: int, _: Any) -> None:
         f"{signal.Signals(number).name}: the run was asked to stop. What was finished is kept, and "
         "trainings write a checkpoint: run the same command again."
     )
+
+
+class ReadyHooks:
+    """Looks, before the first scan is read, for what a step of hours later needs."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Make sure that the organ segmenters have their weights.
+
+        Raises:
+            OrganSegmenterError: They are missing, and organ masks are to be made.
+        """
+        for node in pipeline.nodes:
+            asked = [name for name in node.inputs if name.endswith("organ_segmenter")]
+            makes_masks, makes_anatomy = (
+                any(output.endswith(made) for output in node.outputs)
+                for made in (".organ_masks", ".anatomy")
+            )
+            phase = makes_anatomy and _asks_phase(catalog)
+            if not asked or not (makes_masks or phase):
+                continue
+            try:
+                catalog.load(asked[0]).require(phase=phase)
+            except OrganSegmenterError as error:
+                if not all(catalog.exists(output) for output in node.outputs):
+                    raise
+                logger.warning("Scans that are new or changed cannot be segmented: %s", error)
+
+
+def _asks_phase(catalog: DataCatalog) -> bool:
+    screening = catalog.load(SCREENING) if SCREENING in catalog else {}
+    return screening.get("severity", {}).get("contrast_phase") != "ignore"
 
 
 class ResultHooks:

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 from coala_kedro.catalog import WholeFileCatalog
-from coala_kedro.hooks import ResultHooks, StopHooks
+from coala_kedro.hooks import ReadyHooks, ResultHooks, StopHooks
 from coala_kedro.private_tags import PrivateTagsHooks
 from coala_kedro.tracking import TrackingHooks
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 # Kedro 1.7 calls OmegaConf 2.4 by an older name, once for every resolver.
 warnings.filterwarnings("ignore", message="register_new_resolver")
 
-HOOKS = (PrivateTagsHooks(), TrackingHooks(), ResultHooks(), StopHooks())
+HOOKS = (PrivateTagsHooks(), TrackingHooks(), ResultHooks(), ReadyHooks(), StopHooks())
 
 DATA_CATALOG_CLASS = WholeFileCatalog
 

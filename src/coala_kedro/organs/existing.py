@@ -105,6 +105,9 @@ class ExistingMasks:
         """
         self.segment(scan_id, scan)
 
+    def require(self, *, phase: bool) -> None:
+        """Nothing: a scan without a mask is told when it is screened."""
+
     @property
     def tells_phase(self) -> bool:
         """Masks know nothing of it."""

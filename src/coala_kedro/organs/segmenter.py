@@ -94,6 +94,16 @@ class OrganSegmenter(Protocol):
             OrganMaskError: It cannot.
         """
 
+    def require(self, *, phase: bool) -> None:
+        """Make sure, before the first scan is read, that all is there which it needs.
+
+        Args:
+            phase: Whether contrast phases will be asked for.
+
+        Raises:
+            OrganSegmenterError: Something is missing.
+        """
+
     @property
     def tells_phase(self) -> bool:
         """Whether it can tell a scan's contrast phase."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import re
@@ -88,6 +89,18 @@ class TotalSegmentator:
 
     def check(self, scan_id: str, scan: sitk.Image) -> None:
         """Nothing to check: there is no mask before the scan is segmented."""
+
+    def require(self, *, phase: bool) -> None:
+        """Find the weights, those of the contrast phase's model too.
+
+        Raises:
+            OrganSegmenterError: They are not there, or hold more than weights.
+        """
+        asked = [self]
+        if phase and self.tells_phase:
+            asked.append(dataclasses.replace(self, fast=True, robust_crop=False))
+        for each in asked:
+            check_models(each.find_weights(), *(MODEL_FOLDERS[model] for model in each._models))
 
     @property
     def tells_phase(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from coala_kedro.imaging.dicom_stacks import SeriesChoice
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.sources.choice import Segments, Values, choice_complaint, chosen, readers, several
+from coala_kedro.sources.patience import refuse_absent_bucket
 from coala_kedro.sources.storage import check_location, local_path, open_storage, retried
 from coala_kedro.sources.volume import Format, SourceVolume
 from coala_kedro.sources.walk import walked
@@ -220,9 +221,12 @@ def _listed(
 def _find(fs: Any, place: str) -> list[str]:
     fs.invalidate_cache()
     try:
-        return fs.find(place)
+        found = fs.find(place)
     except FileNotFoundError:
-        return []
+        found = []
+    if not found:
+        refuse_absent_bucket(fs, place)
+    return found
 
 
 def _refuse(root: Path, error: OSError) -> None:

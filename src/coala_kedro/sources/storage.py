@@ -22,6 +22,7 @@ import fsspec
 from coala_kedro.fingerprint import file_fingerprint, fingerprint
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.untrusted import data_files, named_in_header
+from coala_kedro.sources.patience import GIVE_UP_AFTER_S, refuse_absent_bucket, with_limits
 from coala_kedro.temporary import temporary_folder
 
 WAITS_S = (1, 3, 9)
@@ -86,7 +87,11 @@ def open_storage(
     Raises:
         DownloadError: It could not be opened, though it was tried several times.
     """
-    return retried(location, lambda: fsspec.core.url_to_fs(location, **storage_options), title)
+    return retried(
+        location,
+        lambda: fsspec.core.url_to_fs(location, **with_limits(location, storage_options)),
+        title,
+    )
 
 
 @contextmanager
@@ -154,7 +159,7 @@ def retried(location: str, action: Callable[[], T], title: str = "") -> T:
     Raises:
         DownloadError: It failed every time, or in a way that the next time would not mend.
     """
-    shown, reason = title or location, ""
+    shown, reason, begun = title or location, "", time.monotonic()
     for wait_s in (*WAITS_S, 0):
         try:
             return action()
@@ -165,6 +170,8 @@ def retried(location: str, action: Callable[[], T], title: str = "") -> T:
         except Exception as error:
             reason = _told(error, location, shown)
             logger.warning("%s: %s", shown, reason)
+            if time.monotonic() - begun > GIVE_UP_AFTER_S:
+                break
             time.sleep(wait_s)
     raise DownloadError(
         f"{shown} cannot be downloaded ({reason}). Is it there, do the "
@@ -213,7 +220,11 @@ def _get_missing(fs: Any, infos: Infos, folder: Path) -> None:
 def _remote_files(fs: Any, place: str) -> Infos:
     """What the storage says of a file, or of the files of a folder, by their names there."""
     fs.invalidate_cache(place)  # or it may tell what was there an hour ago
-    info = fs.info(place)
+    try:
+        info = fs.info(place)
+    except FileNotFoundError:
+        refuse_absent_bucket(fs, place)
+        raise
     if info["type"] == "directory":
         listed = {info["name"]: info for info in fs.ls(place, detail=True)}
         return {n: i for n, i in listed.items() if i["type"] == "file" and not _hidden(n)}
