@@ -115,8 +115,8 @@ def numbered(root):
 def test_with_pseudonyms_no_name_is_told_or_written_but_to_their_file(
     project, tmp_path, monkeypatch, write_hospital
 ):
-    write_hospital(tmp_path / "pacs")
-    told = run("oslo", tmp_path / "pacs", "--pseudonyms")
+    write_hospital(tmp_path / WHO)
+    told = run("oslo", tmp_path / WHO, "--pseudonyms")
     assert told.exit_code == 0, told.output
     assert WHO.lower() not in told.output.lower()
     kept = project / "data/01_raw/oslo/internal/pseudonyms.csv"

@@ -147,11 +147,13 @@ def _load(proposal: Proposal, cohort: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for relative, text in proposal.files.items():
             _write_new(Path(folder, relative), text)
+        for relative, target in proposal.links.items():
+            _link_new(Path(folder, relative), target)
         for key, entry in [*proposal.entries.items()]:
             files = {
                 option: str(ROOT / value if (ROOT / value).exists() else Path(folder, value))
                 for option, value in entry.items()
-                if option in ("filepath", "pseudonyms")
+                if option in ("filepath", "path", "pseudonyms")
             }
             try:
                 dataset: Any = AbstractDataset.from_config(key, entry | files)
@@ -183,9 +185,13 @@ def _mismatches(cohort: str, table: pd.DataFrame, scans: Any, masks: Any) -> Ite
 
 
 def _write(proposal: Proposal) -> None:
-    for relative, text in proposal.files.items():
+    links = ((relative, partial(_link_new, target=to)) for relative, to in proposal.links.items())
+    files = (
+        (relative, partial(_write_new, text=text)) for relative, text in proposal.files.items()
+    )
+    for relative, write in (*links, *files):
         try:
-            _write_new(ROOT / relative, text)
+            write(ROOT / relative)
         except FileExistsError:
             click.secho(f"{relative} is there already and was left as it is.", fg="yellow")
         else:
@@ -197,3 +203,8 @@ def _write_new(path: Path, text: str) -> None:
     mode = 0o600 if path.name == "pseudonyms.csv" else 0o666  # it tells whose the scans are
     with open(path, "x", encoding="utf-8", newline="", opener=partial(os.open, mode=mode)) as file:
         file.write(text)
+
+
+def _link_new(path: Path, target: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)

@@ -175,11 +175,11 @@ def brought(project_copy, tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
     shutil.copytree(project_copy, folder / "project", ignore=shutil.ignore_patterns("data"))
     project = Project(folder / "project")
-    dicom_hospital(folder / "pacs")
-    volume_hospital(folder / "volumes")
+    dicom_hospital(folder / f"{WHO}_pacs")
+    volume_hospital(folder / f"{WHO}_volumes")
     hospitals = (
-        ("oslo", "internal", "pacs", "manual", break_dicom),
-        ("bergen", "external", "volumes", "test", break_volumes),
+        ("oslo", "internal", f"{WHO}_pacs", "manual", break_dicom),
+        ("bergen", "external", f"{WHO}_volumes", "test", break_volumes),
     )
     for env, cohort, source, role, spoil in hospitals:
         where = ("--cohort", cohort, "--role", role, "--pseudonyms")
@@ -193,13 +193,15 @@ def brought(project_copy, tmp_path_factory):
     for env, *_ in hospitals:
         project.kedro("viz", "build", "--include-hooks", "--include-previews", KEDRO_ENV=env)
         built.rename(project.project / "data" / f"build_{env}")
-    for path in (folder / "pacs").rglob(f"CT_{WHO}/*.dcm"):
+    for path in (folder / f"{WHO}_pacs").rglob(f"CT_{WHO}/*.dcm"):
         path.write_bytes(WHO.encode() * 99)
     preprocessing = ("run", "--env", "oslo", "--pipelines", "preprocessing")
     broken = project.kedro(*preprocessing, "--namespaces", "internal", succeeds=False)
     assert "no scan is left" in broken
-    shutil.copytree(*(folder / "volumes" / f"{WHO}_{patient}" for patient in ("Adam", "Gustav")))
-    (folder / "volumes" / f"{WHO}_Adam" / f"ct_2{WHO}.nii.gz").write_bytes(WHO.encode())
+    shutil.copytree(
+        *(folder / f"{WHO}_volumes" / f"{WHO}_{patient}" for patient in ("Adam", "Gustav"))
+    )
+    (folder / f"{WHO}_volumes" / f"{WHO}_Adam" / f"ct_2{WHO}.nii.gz").write_bytes(WHO.encode())
     preprocessing = ("run", "--env", "bergen", "--pipelines", "preprocessing")
     ambiguous = project.kedro(*preprocessing, "--namespaces", "external", succeeds=False)
     assert "Two fit" in ambiguous

@@ -66,6 +66,7 @@ class Proposal:
         entries: Of the catalog, by name.
         aside: Entries that do not load as they were proposed.
         files: Other texts by path below the project.
+        links: Folders by path below the project, where a link stands for them.
         hides_names: Whether names of files, folders and segments may tell who somebody is.
     """
 
@@ -74,6 +75,7 @@ class Proposal:
     entries: dict[str, Entry] = field(default_factory=dict)
     aside: dict[str, Entry] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    links: dict[str, Path] = field(default_factory=dict)
     hides_names: bool = False
 
     def shown(self, names: Collection[str]) -> str:
@@ -88,6 +90,13 @@ class Proposal:
             return layout.pattern
         pattern = anonymous_pattern(layout.pattern)
         return pattern if _are_readers(layout) else pattern.replace("{reader}", "*")
+
+    def link(self, folder: Path, place: str) -> None:
+        """Let entries name a link to the hospital's folder, whose path may have names in it."""
+        self.links[place] = folder
+        for entry in self.entries.values():
+            if entry.get("path") == str(folder):
+                entry["path"] = place
 
     def put_aside(self, key: str, reason: str) -> None:
         """Note that an entry does not load, and have one that does instead if there is one."""

@@ -13,6 +13,7 @@ import pandas as pd
 import pydicom
 
 from coala_kedro.cohort import NAME
+from coala_kedro.sources.anonymous import is_anonymous
 from coala_kedro.sources.entries import (
     NO_MASKS,
     TOTALSEGMENTATOR,
@@ -82,6 +83,8 @@ def propose(
     entries[f"{cohort}.organ_segmenter"] = _organs(found, folder, scans, proposal)
     table = propose_scan_table(scans.scan_ids, folder, role, n_crlm, sheet, description, taken)
     _name_scans(table, f"data/01_raw/{name}/{cohort}/pseudonyms.csv", scans, proposal)
+    if proposal.hides_names and not is_anonymous(str(folder)):
+        proposal.link(folder, f"data/01_raw/{name}/{cohort}/source")
     _tell_gaps(table, bool(found.series), proposal)
     proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = harmless(table).to_csv(index=False)
     return proposal
