@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 from abdomens import BROKEN_ABDOMENS
-from broken import BROKEN, a_whole_cohort_at, as_label_files, rewrite, stray
+from broken import BROKEN, a_whole_cohort_at, as_label_files, flip, rewrite, stray
 from broken_tables import OF_THE_PATIENT
 from hospital import READERS, Hospital, abdomen, image, truncate, write
 from pydantic import ValidationError
@@ -173,6 +173,13 @@ def test_severities_and_limits_are_the_study_s_own(hospital):
     )
     assert len(accepted) == 3
     assert codes(findings) == [("mask_empty", "warn")]
+
+
+def test_situs_inversus_stays_if_the_study_says_so(hospital):
+    flip(hospital)
+    accepted, findings = hospital.screen(severity={"left_right_flip": "warn"})
+    assert codes(findings) == [("left_right_flip", "warn")]
+    assert len(accepted) == 3
 
 
 def test_a_finding_tells_what_was_measured_and_its_limit(hospital):
