@@ -12,8 +12,9 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from storage import ORDERS_AND_FLIPS, stored
 
 from coala_kedro.imaging.geometry import CANONICAL, grid_differences, orientation_of
-from coala_kedro.imaging.inspection import inspect_lesion_sizes, inspect_scan
+from coala_kedro.imaging.inspection import inspect_anatomy, inspect_lesion_sizes, inspect_scan
 from coala_kedro.nnunet.planning import canonical_cases
+from coala_kedro.organs import EXPECTED_CENTRES_MM, LIVER_ID, SPLEEN_ID
 from coala_kedro.pipelines.evaluation.pictures import Shown, _panels
 from coala_kedro.pipelines.preprocessing.nodes import ConsensusMethod, compare_readers
 
@@ -85,6 +86,24 @@ def test_screening_measures_the_same(scan_and_labels, order, flips):
     assert inspect_scan(other) == inspect_scan(scan)
     crlm = tilted(mask(1, 9))
     assert inspect_lesion_sizes(stored(crlm, order, flips)) == inspect_lesion_sizes(crlm)
+
+
+@pytest.mark.parametrize("how", OTHERWISE)
+def test_the_same_is_measured_of_the_anatomy(how):
+    volumes = [image(array) for array in abdomen(0)]
+    settings = {
+        "liver": LIVER_ID,
+        "spleen": SPLEEN_ID,
+        "expected_mm": EXPECTED_CENTRES_MM,
+        "margin_mm": 10.0,
+    }
+    expected = inspect_anatomy(*volumes, **settings)
+    assert len(expected) > 8
+    found = inspect_anatomy(*(stored(volume, *how) for volume in volumes), **settings)
+    assert found == {
+        name: pytest.approx(fact) if isinstance(fact, float) else fact
+        for name, fact in expected.items()
+    }
 
 
 def test_a_copy_is_found_though_it_is_stored_otherwise(tmp_path):

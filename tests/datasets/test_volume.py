@@ -8,6 +8,7 @@ from kedro.io import DatasetError
 from coala_kedro.datasets import LazyVolume, VolumeDataset
 from coala_kedro.datasets import volume as volume_module
 from coala_kedro.imaging.files import VolumeError, read_whole_volume
+from coala_kedro.sources import SourceVolume
 
 
 @pytest.fixture
@@ -134,3 +135,16 @@ def test_the_fingerprint_is_the_contents(tmp_path, scan):
     one, copy, other = (LazyVolume(str(path)).fingerprint for path in paths)
     assert one == copy
     assert one != other
+
+
+def test_a_compressed_file_is_read_itself_and_not_its_namesake_beside_it(tmp_path, scan):
+    """SimpleITK takes the grid from the one and the voxels from the other."""
+    other = sitk.Image(scan) * 0 + 7
+    sitk.WriteImage(scan, str(tmp_path / "scan.nii.gz"))
+    sitk.WriteImage(other, str(tmp_path / "scan.nii"))
+    for name, brought in (("scan.nii.gz", scan), ("scan.nii", other)):
+        for read in (LazyVolume(str(tmp_path / name)), SourceVolume(str(tmp_path / name))):
+            np.testing.assert_array_equal(
+                sitk.GetArrayFromImage(read()), sitk.GetArrayFromImage(brought)
+            )
+    assert SourceVolume(str(tmp_path / "scan.nii.gz")).file is None  # others would read it wrongly

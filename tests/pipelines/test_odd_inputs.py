@@ -95,6 +95,14 @@ def hospital(tmp_path):
 ODD = {
     "RAS": {"change": as_ras},
     "axes exchanged": {"change": lambda made: sitk.PermuteAxes(made, (1, 0, 2))},
+    "LAS, as dcm2niix makes it": {"change": lambda made: sitk.Flip(made, (False, True, False))},
+    "coronal slices": {"change": lambda made: sitk.DICOMOrient(made, "LSA")},
+    "sagittal slices": {"change": lambda made: sitk.DICOMOrient(made, "PIR")},
+    "coronal, tilted, float64": {
+        "change": lambda made: sitk.DICOMOrient(made, "RSP"), "direction": OBLIQUE,
+        "dtype": np.float64,
+    },
+    "sagittal NRRD": {"change": lambda made: sitk.DICOMOrient(made, "ASL"), "suffix": ".nrrd"},
     "oblique": {"direction": OBLIQUE},
     "upside down": {"change": lambda made: sitk.Flip(made, (False, False, True))},
     "int32": {"dtype": np.int32},

@@ -133,6 +133,8 @@ def inspect_anatomy(
         lesion voxels further than the margin from the liver), `crlm_share_of_liver` (of the voxels
         of liver or lesion) and `crlm_cut` (whether a lesion reaches the border of the scan).
     """
+    scan, organs = oriented(scan), oriented(organs)  # the liver is looked at slice by slice
+    crlm = None if crlm is None else oriented(crlm)
     hu, labels = sitk.GetArrayViewFromImage(scan), sitk.GetArrayViewFromImage(organs)
     boxes = dict(enumerate(ndimage.find_objects(labels), start=1))
     found = {organ: box for organ, box in boxes.items() if box is not None}

@@ -86,11 +86,14 @@ class NiftiFile:
 
     @property
     def is_odd(self) -> bool:
-        """Whether SimpleITK cannot read it, or takes its place from the wrong form."""
+        """Whether SimpleITK cannot read it, or takes its place or voxels from elsewhere."""
         suffixes = (".nii.gz", ".img.gz") if self.is_gzip else (".nii", ".img")
         suffix_lies = not self.path.name.endswith(suffixes)
         is_nifti_2 = isinstance(self.header, nibabel.Nifti2Header)
-        return suffix_lies or is_nifti_2 or len(self._counted_codes) < len(self._codes)
+        is_shadowed = self.path.suffix == ".gz" and self.path.with_suffix("").exists()
+        return (
+            suffix_lies or is_nifti_2 or is_shadowed or len(self._counted_codes) < len(self._codes)
+        )
 
     @property
     def template_code(self) -> int:

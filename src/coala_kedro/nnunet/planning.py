@@ -10,12 +10,10 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import SimpleITK as sitk
-
 from coala_kedro.anatomy import LABELS, STRUCTURE_IDS
 from coala_kedro.disk import room_in
 from coala_kedro.fingerprint import recipe
-from coala_kedro.imaging.files import VolumeError, read_grid, read_volume
+from coala_kedro.imaging.files import VolumeError, read_grid, read_volume, write_volume
 from coala_kedro.imaging.geometry import CANONICAL, orientation_of, oriented
 from coala_kedro.nnunet.process import in_own_process, logged
 from coala_kedro.nnunet.settings import Compute, Planning
@@ -100,6 +98,7 @@ def canonical_cases(
 
     Raises:
         VolumeError: A file cannot be read.
+        DiskFullError: The disk is full.
     """
     with ThreadPool(workers) as pool:
         return dict(pool.map(partial(_canonical_case, folder), cases.items()))
@@ -119,8 +118,7 @@ def _canonical_case(
 def _canonical(file: str, copy: Path) -> str:
     if orientation_of(read_grid(file)) == CANONICAL:
         return file
-    copy.parent.mkdir(exist_ok=True)
-    sitk.WriteImage(oriented(read_volume(file)), str(copy), useCompression=True)
+    write_volume(oriented(read_volume(file)), copy)
     return str(copy)
 
 
