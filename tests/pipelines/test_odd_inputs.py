@@ -26,9 +26,9 @@ def volume(voxels, spacing_mm=(2.0, 2.0, 5.0), direction=(1, 0, 0, 0, 1, 0, 0, 0
     return made
 
 
-def as_ras(made):
-    """The same patient, stored from left to right and from back to front."""
-    return sitk.Flip(made, (True, True, False))
+def lying(orientation):
+    """The same patient, stored otherwise."""
+    return lambda made: sitk.DICOMOrient(made, orientation)
 
 
 def many_lesions():
@@ -93,16 +93,13 @@ def hospital(tmp_path):
 
 
 ODD = {
-    "RAS": {"change": as_ras},
+    "RAS": {"change": lying("RAS")},
     "axes exchanged": {"change": lambda made: sitk.PermuteAxes(made, (1, 0, 2))},
-    "LAS, as dcm2niix makes it": {"change": lambda made: sitk.Flip(made, (False, True, False))},
-    "coronal slices": {"change": lambda made: sitk.DICOMOrient(made, "LSA")},
-    "sagittal slices": {"change": lambda made: sitk.DICOMOrient(made, "PIR")},
-    "coronal, tilted, float64": {
-        "change": lambda made: sitk.DICOMOrient(made, "RSP"), "direction": OBLIQUE,
-        "dtype": np.float64,
-    },
-    "sagittal NRRD": {"change": lambda made: sitk.DICOMOrient(made, "ASL"), "suffix": ".nrrd"},
+    "LAS, as dcm2niix makes it": {"change": lying("LAS")},
+    "coronal slices": {"change": lying("LSA")},
+    "sagittal slices": {"change": lying("PIR")},
+    "coronal float64, tilted": {"change": lying("RSP"), "direction": OBLIQUE, "dtype": np.float64},
+    "sagittal NRRD": {"change": lying("ASL"), "suffix": ".nrrd"},
     "oblique": {"direction": OBLIQUE},
     "upside down": {"change": lambda made: sitk.Flip(made, (False, False, True))},
     "int32": {"dtype": np.int32},
