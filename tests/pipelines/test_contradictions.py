@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hospital import image
 
-from coala_kedro.imaging.inspection import inspect_lesion_sizes
+from coala_kedro.imaging.inspection import inspect_lesion_sizes, inspect_scan
 from coala_kedro.pipelines.preprocessing.contradictions import (
     against_headers,
     against_masks,
@@ -143,3 +143,21 @@ def test_lesions_are_counted_and_measured():
     assert inspect_lesion_sizes(made) == {"n_lesions": 2, "largest_lesion_mm": 10.8}
     assert inspect_lesion_sizes(image(mask * 0)) == {"n_lesions": 0}
     assert inspect_lesion_sizes(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("grid", "is_default"),
+    [
+        ({}, True),
+        ({"direction": (-1, 0, 0, 0, -1, 0, 0, 0, 1)}, True),
+        ({"origin_mm": (0, 0, 1)}, None),
+        ({"spacing_mm": (1, 1, 1.25)}, None),
+        ({"direction": (0, 1, 0, 1, 0, 0, 0, 0, -1)}, False),
+    ],
+)
+def test_a_grid_that_nobody_told_is_seen(grid, is_default):
+    options = {"spacing_mm": (1, 1, 1), "origin_mm": (0, 0, 0)} | grid
+    direction = options.pop("direction", (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    made = image(np.zeros((4, 5, 6), np.int16), **options)
+    made.SetDirection(direction)
+    assert inspect_scan(made).get("is_default_grid") == is_default

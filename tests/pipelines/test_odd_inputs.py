@@ -256,7 +256,17 @@ def test_what_is_stored_oddly_passes_untouched(hospital, name):
 
 @pytest.mark.parametrize(
     ("options", "order"),
-    [({}, 1), ({}, -1), ({"slope": 1, "intercept": 0}, 1), ({"slope": 2, "intercept": -1000}, -1)],
+    [
+        ({}, 1),
+        ({}, -1),
+        ({"slope": 1, "intercept": 0}, 1),
+        ({"slope": 2, "intercept": -1000}, -1),
+        ({"SliceThickness": 8}, 1),
+        ({"SpacingBetweenSlices": 5.0}, 1),
+        ({"ImagerPixelSpacing": [2.0, 2.0], "SpacingBetweenSlices": -5.0}, 1),
+        ({"PatientAge": "000Y", "PatientSex": "O", "PatientBirthDate": "19000101"}, 1),
+        ({"SeriesDate": "20200201", "AcquisitionDate": "20200202"}, -1),
+    ],
 )
 def test_series_of_any_order_and_rescale_pass_untouched(tmp_path, options, order):
     hospital = Odd(tmp_path).build()

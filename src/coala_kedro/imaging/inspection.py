@@ -42,7 +42,8 @@ def inspect_scan(scan: sitk.Image) -> Facts:
         larger in-plane one), `slice_spacing_mm`, `field_of_view_mm` (the smaller in-plane one),
         `height_mm`, `nonfinite_voxels`; and where all are finite `lowest_hu`, `highest_hu`,
         `soft_tissue_share` (of voxels in `SOFT_TISSUE_HU`) and `voxels_sha256`, the same for
-        equal HU whatever their type.
+        equal HU whatever their type; and where it is so `is_default_grid` (voxels of 1 mm from 0
+        along the axes, which is what programs write that know no grid).
     """
     facts: Facts = {
         "n_dimensions": scan.GetDimension(),
@@ -50,6 +51,8 @@ def inspect_scan(scan: sitk.Image) -> Facts:
     }
     if facts != {"n_dimensions": _SPATIAL_DIMENSIONS, "n_components": 1}:
         return facts
+    if {*scan.GetSpacing()} == {1.0} and not any(scan.GetOrigin()):
+        facts["is_default_grid"] = {*map(abs, scan.GetDirection()[::4])} == {1.0}
     scan = oriented(scan)  # slices are axial, and a copy is a copy, however it is stored
     (columns, rows, slices), (x_mm, y_mm, z_mm) = scan.GetSize(), scan.GetSpacing()
     facts |= {

@@ -137,6 +137,7 @@ SCAN_CHECKS = (
     Check("sheared", "refuse", _is("sheared"), "resample it to a grid of right angles"),
     *HEADER_CHECKS,
     Check("template_space", "warn", _is("template_space"), "is this the patient's own size, not an atlas's?"),
+    Check("default_grid", "warn", _is("is_default_grid"), "was its header lost on the way? export it again, unless its voxels are of 1 mm"),
     Check("not_ct", "refuse", _is_not("modality", "CT"), ONE_SERIES),
     Check("secondary_capture", "refuse", _is("is_secondary_capture"), ONE_SERIES),
     Check("localizer", "refuse", _is("is_localizer"), ONE_SERIES),
