@@ -108,3 +108,31 @@ def test_what_is_there_instead_is_told(hospital):
         dataset.load()
     with pytest.raises(DatasetError, match="no folder"):
         HospitalVolumesDataset(path=str(hospital / "mr")).load()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"series": {"phase": 0}}, "phase: .* greater than or equal to 1"),
+        ({"series": {"name": "PV"}}, "name: Extra inputs are not permitted"),
+        ({"series": {}}, "name at least one of number"),
+        ({"tilt": "nearest"}, "`tilt` can be 'resample'"),
+        ({"tilt": "resample", "format": "volume"}, "go with the format 'dicom_series'"),
+        ({"series": {"number": 2}, "format": "volume"}, "go with the format 'dicom_series'"),
+        ({"format": "rtstruct"}, "`segments` goes with the formats 'dicom_seg' and 'rtstruct'"),
+    ],
+)
+def test_options_of_dicom_that_cannot_be_are_told(options, told):
+    with pytest.raises(DatasetError, match=told):
+        HospitalVolumesDataset(
+            path="x", pattern="{scan_id}", **{"format": "dicom_series"} | options
+        )
+
+
+def test_how_a_series_is_read_decides_its_fingerprint(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1").write_bytes(b"x")
+    entry = {"path": str(tmp_path), "pattern": "{scan_id}", "format": "dicom_series"}
+    options = [{}, {"tilt": "resample"}, {"series": {"phase": 1}}, {"series": {"phase": 2}}]
+    prints = {HospitalVolumesDataset(**entry | o).load()["a"].fingerprint for o in options}
+    assert len(prints) == len(options)

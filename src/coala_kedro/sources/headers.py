@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 
-# What pydicom cannot make sense of it shows, and headers hold who somebody is.
-logging.getLogger("pydicom").setLevel(logging.ERROR)
+from coala_kedro.imaging.dicom_files import open_dicom
 
 
-def read_header(path: Path, keywords: Iterable[str]) -> pydicom.Dataset | None:
+def read_header(path: Path, keywords: Collection[str]) -> pydicom.Dataset | None:
     """The named elements of a DICOM file; None if it is none.
 
     Raises:
@@ -22,6 +19,8 @@ def read_header(path: Path, keywords: Iterable[str]) -> pydicom.Dataset | None:
     """
     try:
         with warnings.catch_warnings(action="ignore"):
-            return pydicom.dcmread(path, specific_tags=list(keywords), stop_before_pixels=True)
-    except (InvalidDicomError, EOFError, ValueError):
+            return open_dicom(path, keywords)
+    except OSError:
+        raise
+    except Exception:  # Of whatever type, wherever wrong bytes lead pydicom.
         return None

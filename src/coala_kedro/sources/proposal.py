@@ -113,6 +113,7 @@ def _tell(found: Survey, folder: Path, proposal: Proposal) -> None:
     counts = {
         "CT series (DICOM)": len(found.series),
         "segmentations (DICOM)": len(found.segmentations),
+        "structure sets (DICOM)": len(found.structures),
         "CT volumes": len(found.scans),
         "masks": len(found.masks),
         "label files of several structures": len(found.organs),
@@ -156,7 +157,8 @@ def _masks(
     found: Survey, folder: Path, scans: Layout, role: str, proposal: Proposal
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """The entry of the readers' masks, and how many lesions each scan's segmentation has."""
-    paths = found.segmentations or found.masks
+    named = found.segmentations or found.structures
+    paths = named or found.masks
     if not paths:
         if role != "unlabelled":
             proposal.untold.append(
@@ -164,15 +166,22 @@ def _masks(
                 "or make the scans' role 'unlabelled'."
             )
         return NO_MASKS, {}
-    layout = generalise(paths, scans, readers=not found.segmentations)
+    layout = generalise(paths, scans, readers=not named)
     if layout is None:
         proposal.untold.append(
             f"Which mask is which scan's: {proposal.shown(paths)}. Write the entry "
             f"raw_reader_masks; the scans' pattern is '{proposal.pattern(scans)}'."
         )
         return NO_MASKS, {}
-    if not found.segmentations:
+    if not named:
         return _mask_volumes(layout, [*found.scans, *found.organs], folder, proposal), {}
+    return _segments(found, folder, layout, proposal)
+
+
+def _segments(
+    found: Survey, folder: Path, layout: Layout, proposal: Proposal
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """As `_masks`, of files that hold several outlines by name."""
     mask_pattern = proposal.pattern(layout)
     pattern = _lesion_pattern(found, proposal)
     if not pattern:
@@ -180,13 +189,14 @@ def _masks(
             f"Which segments are lesions: {_labels(found, proposal)}. Write a regular "
             "expression for them into `segments` of raw_reader_masks."
         )
-    entry = volumes_entry(folder, mask_pattern, "dicom_seg")
+    format = "dicom_seg" if found.segmentations else "rtstruct"
+    entry = volumes_entry(folder, mask_pattern, format)
     if "{reader}" in mask_pattern:
         entry["segments"] = pattern or "???"
         return entry, {}
     entry["segments"] = {"reader_1": pattern or "???"}
     several = Counter(layout.scan_ids.values())
-    if len(several) < len(paths):
+    if len(several) < len(layout.scan_ids):
         twice = [scan_id for scan_id, n in several.items() if n > 1]
         proposal.untold.append(
             f"Which of the segmentations of {proposal.shown(twice)} to take, or whose they "
@@ -197,8 +207,9 @@ def _masks(
             f"Whether the segments '{pattern}' are one reader's, as is assumed: if not, give each "
             "reader an expression in `segments` of raw_reader_masks."
         )
-    n_crlm = {i: _n_lesions(folder / path) for path, i in layout.scan_ids.items()}
-    return entry, n_crlm
+    if not found.segmentations:
+        return entry, {}
+    return entry, {i: _n_lesions(folder / path) for path, i in layout.scan_ids.items()}
 
 
 def _mask_volumes(

@@ -143,7 +143,7 @@ def made_up_scan_ids(table: pd.DataFrame) -> pd.DataFrame:
 def _header(path: Path) -> pydicom.Dataset:
     for file in sorted(path.iterdir()) if path.is_dir() else []:
         with suppress(OSError):
-            if (header := read_header(file, TABLE_TAGS)) is not None:
+            if header := read_header(file, TABLE_TAGS):  # a DICOMDIR has none of them
                 return header
     return pydicom.Dataset()
 

@@ -11,22 +11,17 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pydicom
 import SimpleITK as sitk
 
 from coala_kedro.imaging.files import VolumeError, read_volume
-from coala_kedro.imaging.modalities import modality_name
-from coala_kedro.sources.headers import read_header
+from coala_kedro.sources.dicom_survey import UNREADABLE, look_at_dicom
 from coala_kedro.sources.nameless import under_no_name
 from coala_kedro.sources.walk import walked
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
-LESION = re.compile(r".*(tumou?r|lesion|metasta|crlm|mass).*", re.IGNORECASE)
+LESION = re.compile(r".*(tumou?r|lesion|metasta|crlm|mass|gtv).*", re.IGNORECASE)
 """Segments whose labels look like the lesions that are wanted."""
 
-UNREADABLE = "folders or files that cannot be read"
-
-_CT, _SEG = "CT", "SEG"
 _AIR_HU = -200
 _MAX_LABELS = 256
 _SEPARATORS = "_-."
@@ -41,16 +36,18 @@ class Survey:
     Attributes:
         series: Folders of CT series.
         segmentations: DICOM segmentations.
+        structures: DICOM RT structure sets.
         scans: Volumes that hold CT.
         masks: Volumes of one label.
         organs: Volumes of several labels.
         others: How many localizers and series of other modalities, and files that nobody could
             tell.
-        labels: How often each segment's label comes.
+        labels: How often each segment's label, or region's name, comes.
     """
 
     series: list[str] = field(default_factory=list)
     segmentations: list[str] = field(default_factory=list)
+    structures: list[str] = field(default_factory=list)
     scans: list[str] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
     organs: list[str] = field(default_factory=list)
@@ -77,7 +74,7 @@ def survey(folder: Path) -> Survey:
     found = Survey()
     names = [*walked(folder, unreadable=lambda _: found.others.update([UNREADABLE]))]
     for _, group in itertools.groupby(sorted(names), key=os.path.dirname):
-        _look_at_dicom(folder, [n for n in group if not n.endswith(VOLUME_SUFFIXES)], found)
+        look_at_dicom(folder, [n for n in group if not n.endswith(VOLUME_SUFFIXES)], found)
     for kind, listed in _volume_kinds(folder, [n for n in names if n.endswith(VOLUME_SUFFIXES)]):
         if kind == "others":
             found.others["volumes"] += len(listed)
@@ -101,37 +98,6 @@ def _volume_kinds(folder: Path, names: Sequence[str]) -> list[tuple[str, list[st
         if all(kind(group[0]) == kind(group[-1]) for group in groups.values()):
             break
     return [(kind(group[0]), group) for group in groups.values()]
-
-
-def _look_at_dicom(folder: Path, names: Sequence[str], found: Survey) -> None:
-    """Sort the DICOM files of one folder; a series is told by its first file."""
-    modality = ""
-    for name in names:
-        if modality not in ("", _SEG):
-            return
-        header = _header(folder / name, found)
-        if header is None:
-            continue
-        modality = modality_name(str(header.get("Modality")))
-        if modality == _SEG:
-            found.segmentations.append(name)
-            found.labels.update(str(s.SegmentLabel) for s in header.get("SegmentSequence", ()))
-        elif modality == _CT and "LOCALIZER" in (header.get("ImageType") or ()):
-            found.others["localizers"] += 1
-        elif modality == _CT:
-            found.series.append(os.path.dirname(name))
-        else:
-            found.others[modality] += 1
-
-
-def _header(path: Path, found: Survey) -> pydicom.Dataset | None:
-    if path.name == "DICOMDIR":
-        return None
-    try:
-        return read_header(path, ["Modality", "ImageType", "SegmentSequence"])
-    except OSError:
-        found.others[UNREADABLE] += 1
-        return None
 
 
 def _kind(path: Path) -> str:
