@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 from coala_kedro.imaging.dicom_claims import inspect_claims
 from coala_kedro.imaging.dicom_files import same_pixels
-from coala_kedro.imaging.dicom_headers import Numbers, SliceHeader, read_headers
+from coala_kedro.imaging.dicom_folder import read_headers
+from coala_kedro.imaging.dicom_headers import Numbers, SliceHeader
 from coala_kedro.imaging.dicom_origin import Origin
 from coala_kedro.imaging.dicom_stacks import (
     SAME_POSITION_MM,
@@ -27,10 +27,10 @@ from coala_kedro.imaging.dicom_stacks import (
     n_at_one_place,
     n_copies,
 )
+from coala_kedro.imaging.dicom_tilt import straighten
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.modalities import modality_name
 
-_AIR_HU = -1024
 _DECIMALS = 4
 """Headers hold decimal text: directions and spacings that agree to so many places are the same."""
 
@@ -47,7 +47,7 @@ def inspect_series(
     """Measure a series by its headers alone; whatever is in the files, it raises nothing.
 
     Args:
-        folder: Folder of the files; see `dicom_headers.read_headers`.
+        folder: Folder of the files; see `dicom_folder.read_headers`.
         choice: Which of several series is meant.
         correct_tilt: Whether `read_series` is told to.
         acquired_on: The scan table's date (ISO), if the patient and the day are asked for too.
@@ -168,31 +168,7 @@ def read_series(
     image.SetSpacing((column_spacing_mm, row_spacing_mm, gap_mm))
     image.SetOrigin(first.position_mm)
     image.SetDirection(np.column_stack([row, column, normal]).ravel().tolist())
-    return _straightened(image, headers) if correct_tilt else image
-
-
-def _straightened(image: sitk.Image, headers: Sequence[SliceHeader]) -> sitk.Image:
-    """Move slices within their planes to where their headers say they lie."""
-    row, column, _ = _axes(headers[0])
-    spacing_yx_mm = np.array(image.GetSpacing())[1::-1]
-    from_first_mm = np.subtract([h.position_mm for h in headers], headers[0].position_mm)
-    offsets = from_first_mm @ np.column_stack([column, row]) / spacing_yx_mm  # voxels, yx
-    if np.abs(offsets * spacing_yx_mm).max() <= SAME_POSITION_MM:
-        return image
-    low = np.floor(offsets.min(axis=0)).astype(int)
-    margin = np.ceil(offsets.max(axis=0)).astype(int) - low
-    voxels = sitk.GetArrayViewFromImage(image)
-    whole = voxels.dtype.kind in "iu"
-    straight = np.empty((len(voxels), *(voxels.shape[1:] + margin)), voxels.dtype)
-    for plane, offset, moved in zip(voxels, offsets, straight, strict=True):
-        wide = np.pad(plane.astype(np.float32), [(0, m) for m in margin], constant_values=_AIR_HU)
-        shifted = ndimage.shift(wide, offset - low, order=1, cval=_AIR_HU, mode="grid-constant")
-        moved[:] = np.rint(shifted) if whole else shifted
-    made = sitk.GetImageFromArray(straight)
-    made.SetSpacing(image.GetSpacing())
-    made.SetDirection(image.GetDirection())
-    made.SetOrigin(image.TransformIndexToPhysicalPoint((int(low[1]), int(low[0]), 0)))
-    return made
+    return straighten(image, [h.position_mm for h in headers]) if correct_tilt else image
 
 
 def _check_one_series(headers: Sequence[SliceHeader], n_unreadable: int) -> None:

@@ -6,10 +6,7 @@ warnings: none of either leaves this module or `dicom_files`.
 
 from __future__ import annotations
 
-import functools
 import math
-import warnings
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +18,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 from pydicom.valuerep import TM
 
-from coala_kedro.imaging.dicom_claims import CLAIM_TAGS, Claims, read_claims
-from coala_kedro.imaging.dicom_files import (
-    SLICE_SUFFIXES,
-    is_image,
-    name_shape,
-    open_dicom,
-    shown_modality,
-    shown_name,
-)
+from coala_kedro.imaging.dicom_claims import Claims, read_claims
 
 HEADER_TAGS = (
     # What kind of image it is, and which belong together.
@@ -119,65 +108,12 @@ class SliceHeader:
     kernel: str
 
 
-@dataclass(frozen=True)
-class FolderContent:
-    """What the files of a folder are.
+def read_slice_header(header: pydicom.Dataset, path: Path) -> SliceHeader:
+    """Read `HEADER_TAGS` and `CLAIM_TAGS` of an image.
 
-    Attributes:
-        headers: Of the images, in order of the files' names.
-        n_unreadable: Slices that cannot be read: cut off, of values without sense, or files that
-            are no DICOM but are named like a slice.
-        others: What is no image, counted, in words: modalities of other DICOM objects, and names
-            or endings of other files, as far as they can be nobody's.
+    Raises:
+        Exception: The file is cut off, or its values make no sense; of whatever type.
     """
-
-    headers: tuple[SliceHeader, ...]
-    n_unreadable: int
-    others: str
-
-
-def read_headers(folder: Path) -> FolderContent:
-    """Read the headers of a folder's files; hidden ones are left out.
-
-    What was read last is kept: a folder that did not change is not read again.
-    """
-    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    listed = [(path, path.stat()) for path in files if path.is_file()]
-    return _read_headers(
-        tuple((path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in listed)
-    )
-
-
-@functools.lru_cache(maxsize=4)
-def _read_headers(files: tuple[tuple[Path, int, int, int], ...]) -> FolderContent:
-    headers: list[SliceHeader] = []
-    strays: list[Path] = []
-    others: Counter[str] = Counter()
-    n_unreadable = 0
-    for path, *_ in files:
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                header = open_dicom(path, (*HEADER_TAGS, *CLAIM_TAGS))
-                if header is None:
-                    strays.append(path)
-                elif is_image(header):
-                    headers.append(_slice_header(header, path))
-                else:
-                    others[shown_modality(header)] += 1
-        except Exception:  # Of whatever type, wherever the wrong bytes lead pydicom.
-            n_unreadable += 1
-    shapes = {name_shape(header.path) for header in headers}
-    for path in strays:
-        # An interrupted copy leaves empty files, or files of zeros, where slices were to be.
-        if path.suffix.lower() in SLICE_SUFFIXES or name_shape(path) in shapes:
-            n_unreadable += 1
-        else:
-            others[shown_name(path)] += 1
-    told = ", ".join(f"{n} {what}" for what, n in sorted(others.items()))
-    return FolderContent(tuple(headers), n_unreadable, told)
-
-
-def _slice_header(header: pydicom.Dataset, path: Path) -> SliceHeader:
     if not _is_whole(header, path):
         raise ValueError("The file is cut off.")
     slope, intercept = _numbers(header, "RescaleSlope"), _numbers(header, "RescaleIntercept")
