@@ -30,7 +30,9 @@ from coala_kedro.imaging.dicom_stacks import (
 from coala_kedro.imaging.dicom_tilt import straighten
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.modalities import modality_name
+from coala_kedro.imaging.untrusted import size_fault
 
+_BYTES_A_VOXEL = 2
 _DECIMALS = 4
 """Headers hold decimal text: directions and spacings that agree to so many places are the same."""
 
@@ -156,6 +158,9 @@ def read_series(
     stacks = choose_stacks(content.headers, choice)
     headers: Sequence[SliceHeader] = [header for stack in stacks for header in stack.slices]
     _check_one_series(headers, content.n_unreadable)
+    promised = sum(math.prod(h.size) * h.n_frames * h.n_values * _BYTES_A_VOXEL for h in headers)
+    if fault := size_fault(int(promised), int(promised)):
+        raise VolumeError(fault)
     if len(stacks) > 1:
         raise VolumeError(f"There are {len(stacks)} acquisitions: {describe_stacks(stacks)}")
     row, column, normal = _axes(headers[0])

@@ -14,6 +14,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import VR
 
 from coala_kedro.imaging.modalities import modality_name
+from coala_kedro.imaging.untrusted import check_deflated
 
 # What pydicom logs names the file, and folders are at times named after patients.
 logging.getLogger("pydicom").setLevel(logging.ERROR)
@@ -57,6 +58,7 @@ def open_dicom(path: Path, tags: Collection[str]) -> pydicom.Dataset | None:
     marked = start[_MARK_PLACE:] == _MARK
     if not marked and not _begins_as_data_set(start):
         return None
+    check_deflated(path)
     header = pydicom.dcmread(path, force=not marked, defer_size=1024, specific_tags=[*tags])
     return header if marked or len(header) else None
 

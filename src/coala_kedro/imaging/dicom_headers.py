@@ -40,6 +40,8 @@ _PIXELS = Tag("PixelData")
 _NOT_TOLD = 0xFFFFFFFF
 _END_OF_FRAMES = bytes.fromhex("feffdde000000000")
 _CT = "CT"
+_MAX_MATRIX = 8192
+"""Rows or columns: no scanner makes half as many, and a header can promise 65535 of each."""
 _COSINE_TOLERANCE = 0.01
 """Above what some scanners round to, below any angle that somebody would choose."""
 
@@ -116,6 +118,8 @@ def read_slice_header(header: pydicom.Dataset, path: Path) -> SliceHeader:
     """
     if not _is_whole(header, path):
         raise ValueError("The file is cut off.")
+    if max((0.0, *_numbers(header, "Rows"), *_numbers(header, "Columns"))) > _MAX_MATRIX:
+        raise ValueError("No CT has so many rows or columns.")
     slope, intercept = _numbers(header, "RescaleSlope"), _numbers(header, "RescaleIntercept")
     return SliceHeader(
         path=path,

@@ -20,6 +20,7 @@ from coala_kedro.imaging.dicom_origin import Origin
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import Grid, grid_differences, image_like, paste_on_grid
 from coala_kedro.imaging.planes import paint_plane
+from coala_kedro.imaging.untrusted import check_deflated
 
 # What they log may show what a header holds.
 for _library in ("pydicom", "highdicom"):
@@ -116,6 +117,7 @@ def chosen_segments(labels: dict[int, str], pattern: str) -> list[int]:
 
 def _opened(path: Path) -> highdicom.seg.Segmentation:
     # Frames are decoded as they are asked for: a file may hold many other segments.
+    check_deflated(path)
     with path.open("rb") as file:
         dataset = pydicom.dcmread(file, force=True)  # with or without preamble
     return highdicom.seg.Segmentation.from_dataset(dataset, copy=False)

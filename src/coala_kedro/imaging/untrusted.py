@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import stat
+import zlib
 from pathlib import Path, PurePosixPath
 
 MAX_VOLUME_BYTES = 1 << 32
@@ -14,6 +15,8 @@ collections have an eighth. What promises more is a mistake, or made to fill the
 _MAX_COMPRESSION = 1100
 """Times: no deflate compresses more than 1032 to 1 (zlib's technical details)."""
 _MAX_HEADER_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
+_DEFLATED, _DICOM_START_BYTES = b"1.2.840.10008.1.2.1.99", 2048
 _DATA_FILE = re.compile(
     rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]+?)[ \t]*\r?$", re.M | re.I
 )
@@ -105,6 +108,27 @@ def size_fault(promised_bytes: int, stored_bytes: int) -> str:
     if promised_bytes > _MAX_COMPRESSION * stored_bytes:
         return f"its header tells of {promised_bytes} bytes of voxels, it has {stored_bytes}"
     return ""
+
+
+def check_deflated(path: Path) -> None:
+    """Make sure that a deflated DICOM file unpacks to no more than a volume; nothing of others.
+
+    pydicom unpacks it at once, however large it becomes.
+
+    Raises:
+        ValueError: It unpacks to more.
+        zlib.error: It is damaged.
+    """
+    with path.open("rb") as file:
+        start = file.read(_DICOM_START_BYTES)
+        if start[128:132] != b"DICM" or _DEFLATED not in start:
+            return
+        file.seek(144 + int.from_bytes(start[140:144], "little"))  # behind the meta information
+        gunzip, n_bytes = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while not gunzip.eof and (chunk := gunzip.unconsumed_tail or file.read(_CHUNK_BYTES)):
+            n_bytes += len(gunzip.decompress(chunk, _CHUNK_BYTES))
+            if n_bytes > MAX_VOLUME_BYTES:
+                raise ValueError(f"It unpacks to more than {MAX_VOLUME_BYTES / 1e9:.1f} GB.")
 
 
 def stored_bytes(path: Path) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pydicom
 
 from coala_kedro.imaging.dicom_files import open_dicom
+from coala_kedro.imaging.untrusted import file_fault
 
 
 def read_header(path: Path, keywords: Collection[str]) -> pydicom.Dataset | None:
@@ -17,6 +18,8 @@ def read_header(path: Path, keywords: Collection[str]) -> pydicom.Dataset | None
     Raises:
         OSError: The file cannot be read.
     """
+    if fault := file_fault(path):
+        raise OSError(fault)
     try:
         with warnings.catch_warnings(action="ignore"):
             return open_dicom(path, keywords)

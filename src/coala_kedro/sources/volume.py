@@ -15,6 +15,7 @@ from coala_kedro.imaging.dicom_origin import Origin
 from coala_kedro.imaging.dicom_stacks import SeriesChoice
 from coala_kedro.imaging.files import (
     VolumeError,
+    check_file,
     is_read_alike,
     read_texts,
     read_whole_volume,
@@ -233,6 +234,7 @@ class SourceVolume:
             return read_series(path, self.series, correct_tilt=self.correct_tilt)
         if self.format == "rtstruct":
             raise VolumeError("A structure set has no grid of its own")
+        check_file(path)
         from coala_kedro.imaging.dicom_seg import read_segments  # highdicom too
 
         return read_segments(path, self.segments)
