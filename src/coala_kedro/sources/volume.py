@@ -102,6 +102,7 @@ class SourceVolume:
                 from coala_kedro.imaging.dicom_rtstruct import read_structures
 
                 return read_structures(path, self.segments, grid, resample=self.resample)
+            check_file(path)
             from coala_kedro.imaging.dicom_seg import read_segments
 
             return read_segments(path, self.segments, grid, resample=self.resample)
