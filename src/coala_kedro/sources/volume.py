@@ -98,11 +98,11 @@ class SourceVolume:
             except ValueError:
                 return mask
         with self._fetched() as path:
+            check_file(path)
             if self.format == "rtstruct":
                 from coala_kedro.imaging.dicom_rtstruct import read_structures
 
                 return read_structures(path, self.segments, grid, resample=self.resample)
-            check_file(path)
             from coala_kedro.imaging.dicom_seg import read_segments
 
             return read_segments(path, self.segments, grid, resample=self.resample)
