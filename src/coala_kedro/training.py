@@ -173,6 +173,7 @@ def describe_training(
     cost.insert(0, "model", name)
     card = model_card(
         name,
+        orientation=model.orientation,
         cases=pd.DataFrame(
             case.model_dump(include={"patient_id", "source"})
             for case in TrainingSet.model_validate(training_set).cases.values()

@@ -13,6 +13,7 @@ from coala_kedro.report.page import environment
 def model_card(
     name: str,
     *,
+    orientation: str,
     cases: pd.DataFrame,
     protocol: Mapping[str, Any],
     software: Mapping[str, str],
@@ -23,6 +24,7 @@ def model_card(
 
     Args:
         name: `teacher` or `student`.
+        orientation: That of the scans it was trained on, such as LPS.
         cases: What it was trained on, a row a scan: `patient_id`, `source` (manual, pseudo).
         protocol: How, by name; may be nested.
         software: Versions, by name.
@@ -41,6 +43,7 @@ def model_card(
         .get_template("card.md.j2")
         .render(
             name=name,
+            orientation=orientation,
             n_scans=len(cases),
             n_patients=cases["patient_id"].nunique(),
             sources=by_source.itertuples(),
