@@ -161,6 +161,27 @@ def test_what_was_made_before_the_disk_was_full_stands(disk_of):
     assert all((folder / name).stat().st_mtime_ns == at for name, at in times.items())
 
 
+def predicted(seed):
+    """As a prediction: a label map and the folds' votes of one scan."""
+    return {"label_maps": mask(), "fold_votes": noise(seed)}
+
+
+@pytest.mark.parametrize("free_kb", [16, 28, 44, 60, 72])
+def test_a_scan_of_two_volumes_has_both_or_stands_for_none(disk_of, free_kb):
+    folder = disk_of(free_kb) / "predictions"
+    dataset = VolumeFolderDataset(path=str(folder))
+    recipes = {f"s{k}": partial(predicted, k) for k in range(2)}
+    with pytest.raises((DatasetError, DiskFullError), match="is full: "):
+        dataset.save(recipes)
+    assert not dataset.exists()
+    disk_of(ENOUGH_KB)
+    dataset.save(recipes)
+    loaded = dataset.load()
+    assert len(loaded) == 4
+    assert all(same(loaded[f"fold_votes/s{k}"](), noise(k)) for k in range(2))
+    assert all(same(loaded[f"label_maps/s{k}"](), mask()) for k in range(2))
+
+
 def test_records_that_meet_a_full_disk_are_not_there(disk_of):
     folder = disk_of(36) / "facts"
     dataset = RecordFolderDataset(path=str(folder))

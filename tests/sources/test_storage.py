@@ -1,6 +1,7 @@
 import contextlib
 import os
 import stat
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -278,3 +279,22 @@ def test_neither_log_nor_error_name_a_patient_of_a_remote_folder(
             use()
         assert "Mueller" not in str(error.value)
     assert "Mueller" not in caplog.text
+
+
+@pytest.mark.parametrize("free_kb", [4, 60])
+def test_a_download_that_meets_a_full_disk_is_told_at_once(faulty, disk_of, monkeypatch, free_kb):
+    content = bytes(range(250)) * 400
+    faulty.pipe("/hospital/scan.nii.gz", content)
+    disk = disk_of(free_kb)
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    told = rf"DiskFullError: The disk of {disk}/.* is full: the download needs 0\.1 MB and .* free"
+    with (
+        pytest.raises(DownloadError, match=told),
+        fetched("faulty://hospital/scan.nii.gz", {}),
+    ):
+        pass
+    assert FaultyStorage.n_downloads == 1, "it is not tried again"
+    assert not list(disk.iterdir())
+    disk_of(1000)
+    with fetched("faulty://hospital/scan.nii.gz", {}) as path:
+        assert path.read_bytes() == content

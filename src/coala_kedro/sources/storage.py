@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from coala_kedro.disk import DiskFullError, room_in
 from coala_kedro.fingerprint import file_fingerprint, fingerprint
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.untrusted import data_files, named_in_header
@@ -163,7 +164,7 @@ def retried(location: str, action: Callable[[], T], title: str = "") -> T:
     for wait_s in (*WAITS_S, 0):
         try:
             return action()
-        except (FileNotFoundError, PermissionError, ImportError, TypeError) as error:
+        except (FileNotFoundError, PermissionError, ImportError, TypeError, DiskFullError) as error:
             reason = _told(error, location, shown)
             break
         # Every storage has errors of its own for a broken connection, few of them an OSError.
@@ -203,8 +204,10 @@ def _get_missing(fs: Any, infos: Infos, folder: Path) -> None:
     # Of its own: a transfer that was given up may still be writing to the earlier one.
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix="partial_"))
     short = {}
+    needed = sum(info["size"] for info in missing.values())
     try:
-        fs.get([*missing], [str(partial / _base(name)) for name in missing])
+        with room_in(partial, "the download", lambda: needed):
+            fs.get([*missing], [str(partial / _base(name)) for name in missing])
     finally:
         for name, info in missing.items():
             file = partial / _base(name)
