@@ -212,3 +212,12 @@ def _planner(planning: Planning) -> type[ExperimentPlanner]:
 def plans_of(prepared: Path) -> dict:
     """nnU-Net's plans in a prepared folder."""
     return json.loads((preprocessed_dataset(prepared) / PLANS_FILE).read_text(encoding="utf-8"))
+
+
+def shareable_description(prepared: Path) -> dict:
+    """`dataset.json` without the scans' paths: it is kept in checkpoints and model folders."""
+    description = json.loads(
+        (preprocessed_dataset(prepared) / "dataset.json").read_text(encoding="utf-8")
+    )
+    del description["dataset"]
+    return description

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import logging
 import threading
 import time
@@ -21,7 +20,7 @@ from coala_kedro.disk import DiskFullError, remove_partial
 from coala_kedro.fingerprint import recipe
 from coala_kedro.nnunet import guards
 from coala_kedro.nnunet.checkpoints import FINAL, PREVIOUS, CheckpointError, load_newest
-from coala_kedro.nnunet.planning import plans_of
+from coala_kedro.nnunet.planning import plans_of, shareable_description
 from coala_kedro.nnunet.process import (
     NnunetProcessError,
     choose_device,
@@ -38,7 +37,6 @@ from coala_kedro.nnunet.workspace import (
     Stage,
     model_folder_name,
     nnunet_paths,
-    preprocessed_dataset,
 )
 from coala_kedro.nnunet.written import WrittenError, validate
 from coala_kedro.progress import progress
@@ -261,7 +259,7 @@ def _trainer(job: Job, reason_to_stop: Callable[[], str]) -> FoldTrainer:
         plans=plans_of(job.prepared) | {"continue_training": True},
         configuration=CONFIGURATIONS[job.stage],
         fold=job.fold,
-        dataset_json=_shareable_description(job.prepared),
+        dataset_json=shareable_description(job.prepared),
         device=torch.device(choose_device(job.compute)),
     )
     trainer.configure(job.split, job.protocol, reason_to_stop)
@@ -293,12 +291,3 @@ def _device_name(compute: Compute) -> str:
     import torch
 
     return torch.cuda.get_device_name(0) if choose_device(compute) == "cuda" else "CPU"
-
-
-def _shareable_description(prepared: Path) -> dict:
-    """`dataset.json` without the scans' paths: it is kept in checkpoints and model folders."""
-    description = json.loads(
-        (preprocessed_dataset(prepared) / "dataset.json").read_text(encoding="utf-8")
-    )
-    del description["dataset"]
-    return description

@@ -51,15 +51,15 @@ def _read(path: Path) -> None:
     if path.name.endswith(FILE_ENDING):
         check_content(path)
     elif path.suffix == ".b2nd":
-        import blosc2
+        from blosc2 import open as open_array
 
-        array = blosc2.open(str(path), mode="r")
+        array = open_array(str(path), mode="r")
         for n in range(array.schunk.nchunks):
             array.schunk.decompress_chunk(n)
     elif path.suffix == ".pkl":
         pickle.loads(path.read_bytes())
     elif path.suffix == ".json":
-        json.loads(path.read_text())
+        json.loads(path.read_bytes())
 
 
 def validate(
