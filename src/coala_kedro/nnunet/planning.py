@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coala_kedro.anatomy import LABELS, STRUCTURE_IDS
-from coala_kedro.disk import room_in
+from coala_kedro.disk import DiskFullError, room_in
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.files import VolumeError, read_grid, read_volume, write_volume
 from coala_kedro.imaging.geometry import CANONICAL, orientation_of, oriented
@@ -153,6 +153,8 @@ def _prepare(folder: Path, description: dict, planning: Planning, compute: Compu
             nnunet.extract_fingerprint_dataset(
                 DATASET_ID, Fingerprinter, workers, True, clean=True, show_progress_bar=False
             )
+        except DiskFullError:
+            raise
         except (RuntimeError, AssertionError, FileNotFoundError, VolumeError) as error:
             raise TrainingSetError(f"{error} See {folder / 'prepare.log'}.") from None
         plans, plans_name = nnunet.plan_experiment_dataset(
