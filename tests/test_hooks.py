@@ -8,6 +8,7 @@ from kedro.io import DataCatalog, MemoryDataset
 
 from coala_kedro.hooks import ReadyHooks
 from coala_kedro.organs import OrganSegmenterDataset, OrganSegmenterError
+from coala_kedro.pipelines.preprocessing.checks import Screening
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def run(project, tmp_path, monkeypatch):
         }
         names = [f"{cohort}.{name}" for cohort in ("internal", "external") for name in made]
         entries |= {name: MemoryDataset({}) for name in names}
-        screening = {"severity": {"contrast_phase": severity} if severity else {}}
+        # As Kedro hands it to hooks: a model of it already.
+        screening = Screening(severity={"contrast_phase": severity} if severity else {})
         entries["params:screening"] = MemoryDataset(screening)
         ReadyHooks().before_pipeline_run(pipelines["preprocessing"], DataCatalog(entries))
 

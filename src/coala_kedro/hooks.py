@@ -13,6 +13,7 @@ from kedro.pipeline import Pipeline
 
 from coala_kedro.nnunet.process import stop_all
 from coala_kedro.organs import OrganSegmenterError
+from coala_kedro.pipelines.preprocessing.checks import Screening
 from coala_kedro.rehearsal import rehearse, tell
 from coala_kedro.work import WorkStoppedError
 
@@ -71,8 +72,9 @@ class ReadyHooks:
 
 
 def _asks_phase(catalog: DataCatalog) -> bool:
-    screening = catalog.load(SCREENING) if SCREENING in catalog else {}
-    return screening.get("severity", {}).get("contrast_phase") != "ignore"
+    # Kedro has made a model of it where a node of the run names its type.
+    screening = Screening.model_validate(catalog.load(SCREENING) if SCREENING in catalog else {})
+    return screening.severity.get("contrast_phase") != "ignore"
 
 
 class ResultHooks:
