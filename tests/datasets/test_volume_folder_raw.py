@@ -1,5 +1,6 @@
 """A hospital's own folder, and files that are linked instead of copied."""
 
+import os
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ import SimpleITK as sitk
 from kedro.io import DatasetError
 
 from coala_kedro.datasets import VolumeFolderDataset
+from coala_kedro.imaging.files import VolumeError
 from coala_kedro.sources import SourceVolume
 
 
@@ -90,3 +92,20 @@ def test_a_link_to_a_file_that_is_gone_is_not_complete(tmp_path, dataset):
     assert not dataset.exists()
     with pytest.raises(DatasetError, match="not complete"):
         dataset.load()
+
+
+def test_what_is_no_file_in_a_hospitals_folder_leaves_the_others(folder):
+    folder.mkdir(parents=True)
+    sitk.WriteImage(volume_of(1), str(folder / "a.nii.gz"))
+    (folder / "b.nii.gz").symlink_to(folder / "annexed")
+    (folder / "c.nii.gz").mkdir()
+    os.mkfifo(folder / "d.nii.gz")
+    dataset = VolumeFolderDataset(path=str(folder), raw=True)
+    assert dataset.exists()
+    volumes = dataset.load()
+    assert list(volumes) == ["a", "b", "c", "d"]
+    assert volumes["a"]()[0, 0, 0] == 1
+    for key in "bcd":
+        assert volumes[key].fingerprint
+        with pytest.raises(VolumeError):
+            volumes[key]()
