@@ -161,3 +161,21 @@ def test_a_grid_that_nobody_told_is_seen(grid, is_default):
     made = image(np.zeros((4, 5, 6), np.int16), **options)
     made.SetDirection(direction)
     assert inspect_scan(made).get("is_default_grid") == is_default
+
+
+@pytest.mark.parametrize(
+    ("row", "found", "told"),
+    [
+        ((6, 57.0), (3, 146.0), []),  # they flow together
+        ((6, 57.0), (6, 146.0), ["other_diameter"]),
+        ((6, 57.0), (3, 20.0), ["other_diameter"]),
+        ((None, 57.0), (3, 146.0), ["other_diameter"]),
+        ((6, 57.0), (6, 62.0), []),
+        ((6, 57.0), (1, 57.0), ["other_n_crlm"]),
+        ((0, None), (1, 30.0), ["other_n_crlm"]),
+    ],
+)
+def test_lesions_and_their_diameter_are_held_against_the_consensus(row, found, told):
+    table = dict(zip(("n_crlm", "largest_crlm_diameter_mm"), row, strict=True))
+    anatomy = dict(zip(("n_lesions", "largest_lesion_mm"), found, strict=True))
+    assert [*against_masks(table, anatomy)] == told

@@ -100,6 +100,7 @@ def against_masks(row: Mapping[Any, Any], anatomy: Facts) -> Facts:
     """
     facts: Facts = {}
     told, found = _told(row, "n_crlm"), anatomy.get("n_lesions")
+    confluent = told is not None and found is not None and found < told
     if told is not None and found is not None:
         allowed = max(1.0, _LESIONS_SHARE * told)
         if abs(told - int(found)) > allowed or bool(told) != bool(found):
@@ -107,7 +108,9 @@ def against_masks(row: Mapping[Any, Any], anatomy: Facts) -> Facts:
     told, found = _told(row, "largest_crlm_diameter_mm"), anatomy.get("largest_lesion_mm")
     if told and found:
         small, large = sorted((float(told), float(found)))
-        if large > small * _DIAMETERS_RATIO and large - small > _DIAMETERS_MM:
+        far_off = large > small * _DIAMETERS_RATIO and large - small > _DIAMETERS_MM
+        # Lesions that flow together are one in the consensus, and as long as all of them.
+        if far_off and not (confluent and found > told):
             facts["other_diameter"] = (
                 f"{told:g} mm in the scan table, {found:g} mm in the consensus"
             )
