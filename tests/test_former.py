@@ -15,6 +15,8 @@ import pytest
 from coala_kedro import former
 from coala_kedro.datasets import MadeFolder, MadeFolderDataset
 from coala_kedro.former import former_changes, former_fingerprint, is_former_description
+from coala_kedro.nnunet.inference import predictions
+from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.settings import Compute, Inference, Protocol
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet
 from coala_kedro.pipelines.phantom.nodes import Hospital, scan_patients
@@ -23,7 +25,12 @@ from coala_kedro.pipelines.preprocessing.nodes import (
     compose_label_maps,
     merge_readers,
 )
-from coala_kedro.training import plan_and_preprocess, train_cascade, train_lowres
+from coala_kedro.training import (
+    assemble_training_set,
+    plan_and_preprocess,
+    train_cascade,
+    train_lowres,
+)
 
 CONTENTS = {
     "INT001_post": ("945efda960a10200", "c775212f60510100"),
@@ -49,8 +56,10 @@ SCANS = pd.DataFrame({"scan_id": ["INT001_pre"], "role": ["manual"]})
 class Known:
     """A volume, or what else version 0.1.0 knew by these words."""
 
-    def __init__(self, known):
-        self.known = known
+    path = "/file"
+
+    def __init__(self, known, orientation="LPS"):
+        self.known, self.orientation = known, orientation
 
     @property
     def fingerprint(self):
@@ -190,9 +199,23 @@ def test_another_label_map_makes_another_training_set(protocol):
     assert former_fingerprint(recipe) not in (None, PREPARED.fingerprint)
 
 
-def test_scans_that_were_not_trained_on_in_the_canonical_orientation_are_others(protocol):
-    changed = training_set(INT001_pre=(None, "f288892160510100"))
-    assert former_fingerprint(plan_and_preprocess(changed, protocol, Compute())) is None
+@pytest.mark.parametrize(
+    ("lay", "stands"),
+    [(("LPS", "LPS"), True), (("LAS", "LAS"), True), (("LPS", "LAS"), False)],
+)
+def test_scans_that_lay_alike_were_trained_on_in_their_orientation(protocol, lay, stands):
+    table = pd.DataFrame({"scan_id": ["a", "b"], "patient_id": ["A", "B"], "role": "manual"})
+    scans = {s: Known(f"scan of {s}", o) for s, o in zip("ab", lay, strict=True)}
+    maps = {scan_id: Known(f"label map of {scan_id}") for scan_id in scans}
+    recipe = plan_and_preprocess(assemble_training_set(table, scans, maps), protocol, Compute())
+    assert (former_fingerprint(recipe) is not None) == stands
+
+
+@pytest.mark.parametrize(("lies", "stands"), [("LPS", True), ("LAS", False)])
+def test_a_scan_that_lay_otherwise_than_those_trained_on_was_predicted_otherwise(lies, stands):
+    model = TrainedModel(Path("/model"), (0,), "64933896c6850f10", orientation="LPS")
+    recipe = predictions(model, {"a": Known("scan", lies)}, Inference(), Compute())["a"]
+    assert (former_fingerprint(recipe) is not None) == stands
 
 
 def test_an_option_that_came_later_counts_only_where_it_is_used(folds, protocol):

@@ -23,6 +23,7 @@ from coala_kedro.training import plan_and_preprocess, train_lowres
 
 class Known:
     fingerprint = former_fingerprint = "known"
+    orientation = "LPS"
 
 scans = pd.DataFrame({"scan_id": ["s1"], "role": ["test"]})
 volumes = {"s1": Known()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -38,12 +38,19 @@ class _Function:
         positional: Parameters that were bound by position, in their order.
         constants: Fingerprint of the recipe's constants as they were.
         version: The version of the recipe that makes the same.
+        made_the_same: Whether it does so of these inputs, by parameter.
     """
 
     name: str
     positional: tuple[str, ...] = ()
     constants: str = fingerprint({})
     version: int = 1
+    made_the_same: Callable[[Mapping[str, Any]], bool] = lambda inputs: True
+
+
+def _scan_lies_as_the_trained(inputs: Mapping[str, Any]) -> bool:
+    """Version 0.1.0 showed a model the voxels of a scan as they lay in its file."""
+    return inputs["scan"].orientation == inputs["model"].orientation
 
 
 _STRUCTURES = "06a0c125e9029c7e"
@@ -57,6 +64,7 @@ _RECIPES = {
         "coala_kedro.nnunet.inference.predict_scan",
         ("model", "scan", "inference", "compute"),
         _STRUCTURES,
+        made_the_same=_scan_lies_as_the_trained,
     ),
     "scan": _Function("coala_kedro.pipelines.preprocessing.intake._import_scan", ("raw",)),
     "reader_masks": _Function(
@@ -176,6 +184,8 @@ def _former_callable(value: Any) -> Any:
     if named is None or then is None:
         raise _NoFormerError
     if named.version != then.version or fingerprint(named.constants) != then.constants:
+        raise _NoFormerError
+    if not then.made_the_same(inputs):
         raise _NoFormerError
     defaults = {n: p.default for n, p in inspect.signature(function).parameters.items()}
     told = {name: _former(given) for name, given in inputs.items()}

@@ -60,6 +60,9 @@ def assemble_training_set(
     if pseudo_label_maps is not None and pseudo_label_review is not None:
         accepted = pseudo_label_review.loc[pseudo_label_review["accepted"], "scan_id"]
         chosen |= {scan_id: ("pseudo", pseudo_label_maps[scan_id]) for scan_id in accepted}
+    # Version 0.1.0 took voxels as they lay in files. A model of scans that lay alike was trained
+    # in their orientation; one of scans that did not was trained on patients turned over.
+    lay_alike = len({scans[scan_id].orientation for scan_id in chosen}) == 1
     cases = {
         scan_id: Case(
             patient_id=patients[scan_id],
@@ -67,7 +70,9 @@ def assemble_training_set(
             scan=Path(scans[scan_id].path),
             label_map=Path(label_map.path),
             content=(scans[scan_id].fingerprint, label_map.fingerprint),
-            former_content=(scans[scan_id].former_fingerprint, label_map.former_fingerprint),
+            former_content=(scans[scan_id].former_fingerprint, label_map.former_fingerprint)
+            if lay_alike
+            else (None, None),
         )
         for scan_id, (source, label_map) in chosen.items()
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from coala_kedro.datasets import LazyVolume, VolumeFolderDataset
+from coala_kedro.datasets import VolumeFolderDataset
 from coala_kedro.fingerprint import file_fingerprint, recipe
 from coala_kedro.imaging.identity import volume_fingerprint
 
@@ -123,13 +123,3 @@ def test_what_comes_out_the_same_keeps_what_version_0_1_0_knew_it_as(tmp_path):
     changed = volume(1, direction=np.eye(3).ravel())
     folder.save({"s1": functools.partial(first, Made(changed))})
     assert folder.load()["s1"].former_fingerprint == file_fingerprint(file) != known
-
-
-def test_version_0_1_0_took_voxels_as_they_lay(tmp_path):
-    made = volume(direction=np.eye(3).ravel())
-    told = [
-        LazyVolume(str(write(image, tmp_path / "v.nii.gz"))).former_fingerprint
-        for image in (made, sitk.Flip(made, (True, False, False)))
-    ]
-    assert told[0] is not None
-    assert told[1] is None

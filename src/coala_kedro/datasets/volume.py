@@ -15,7 +15,7 @@ from coala_kedro.disk import DiskFullError, disk_full
 from coala_kedro.fingerprint import file_fingerprint
 from coala_kedro.imaging import files
 from coala_kedro.imaging.files import VolumeError, read_grid, read_volume
-from coala_kedro.imaging.geometry import CANONICAL, orientation_of
+from coala_kedro.imaging.geometry import orientation_of
 from coala_kedro.imaging.identity import VolumeIdentity, volume_fingerprint, volume_identity
 
 
@@ -47,12 +47,13 @@ class LazyVolume:
 
     @property
     def former_fingerprint(self) -> str | None:
-        """As version 0.1.0 knew it, which took voxels as they lay in files; see `former`."""
-        try:
-            canonical = orientation_of(self.grid()) == CANONICAL
-        except VolumeError:
-            return None
-        return self.formerly or file_fingerprint(self.path) if canonical else None
+        """As version 0.1.0 knew it: by its file's bytes, see `former`."""
+        return self.formerly or file_fingerprint(self.path)
+
+    @property
+    def orientation(self) -> str:
+        """Where its axes run, see `imaging.geometry.orientation_of`."""
+        return orientation_of(self.grid())
 
 
 class VolumeToBe(LazyVolume):
