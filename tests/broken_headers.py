@@ -74,12 +74,30 @@ def as_analyze(hospital):
     hospital.scan_entry["pattern"] = "{scan_id}.*i*"
 
 
+def as_complex(hospital):
+    path = hospital.scan("a_pre")
+    read = nibabel.load(path)
+    voxels = np.asanyarray(read.dataobj).astype(np.complex64)
+    nibabel.save(nibabel.Nifti1Image(voxels, read.affine), path)
+
+
+def as_cut_pair(hospital):
+    """SimpleITK would read the lower half as zeros."""
+    path = hospital.scan("a_pre")
+    nibabel.save(nibabel.Nifti1Pair.from_image(nibabel.load(path)), path.with_name("a_pre.img"))
+    path.unlink()
+    voxels = path.with_name("a_pre.img")
+    voxels.write_bytes(voxels.read_bytes()[: voxels.stat().st_size // 2])
+    hospital.scan_entry["pattern"] = "{scan_id}.*i*"
+
+
 SPACING, FORMS, RESCALE = (f"{what}_contradiction" for what in ("spacing", "form", "rescale"))
 NO_SIDES, SENSELESS = "no_orientation", "senseless_header"
 NO_FORM = {"qform_code": 0, "sform_code": 0}
 SHEAR = {"srow_y": (0, 2, 1, 0), "pixdim": (1, 2, 2, math.sqrt(26)), "qform_code": 0}
 LPS, SIZE = b"space: left-posterior-superior", b"DimSize"
 OFFSET = b"ElementToIntensityFunctionOffset = -1024\n"
+MATRIX, DIRECTIONS = b"1 0 0 0 1 0 0 0 1", b"(2,0,0) (0,2,0) (0,0,5)"
 LARGE = ("coarse_spacing", "thick_slices", "large_field_of_view")
 SMALL = ("fine_spacing", "thin_slices", "small_field_of_view", "short")
 RIGHT_IS_LEFT = {"srow_x": (2, 0, 0, 0)}
@@ -94,8 +112,14 @@ HEADERS = {
     "aligned sform elsewhere": (headed_scan(sform_code=2, srow_z=(0, 0, 5, 55)), FORMS),
     "no form": (headed_scan(**NO_FORM), NO_SIDES),
     "no form, everywhere": (headed_everywhere(**NO_FORM), NO_SIDES),
+    "complex numbers": (as_complex, "unreadable"),
+    "voxels of a pair cut off": (as_cut_pair, "unreadable"),
     "Analyze": (as_analyze, NO_SIDES),
     "NRRD without space": (as_nrrd(LPS, b"space dimension: 3"), NO_SIDES),
+    "NRRD that tells no direction": (as_nrrd(DIRECTIONS, b"none none none"), "no_spacing"),
+    "NRRD sheared": (as_nrrd(b"(0,0,5)", b"(0,1,4.9)"), "sheared"),
+    "MetaImage sheared": (as_meta(MATRIX, b"1 0 0 0.1 1 0 0 0 1"), "sheared"),
+    "MetaImage scaled twice": (as_meta(MATRIX, b"2 0 0 0 2 0 0 0 5"), "sheared"),
     "NRRD in cm": (as_nrrd(LPS, LPS + b'\nspace units: "cm" "cm" "cm"'), SPACING),
     "MetaImage without matrix": (as_meta(b"TransformMatrix = 1 0 0 0 1 0 0 0 1\n"), NO_SIDES),
     "MetaImage without spacing": (as_meta(b"ElementSpacing = 2 2 5\n"), "no_spacing"),

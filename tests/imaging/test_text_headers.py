@@ -137,3 +137,11 @@ def test_a_text_that_may_be_a_name_is_not_shown(tmp_path, field):
     with pytest.raises(VolumeError, match="of no known kind") as error:
         read_whole_volume(path)
     assert "Quxfather" not in str(error.value)
+
+
+def test_field_names_of_a_nrrd_may_have_capitals(tmp_path):
+    """Its format says so."""
+    path = write_nrrd(tmp_path / "scan.nrrd", space="")
+    told = b"Space: left-posterior-superior\nsizes"
+    path.write_bytes(path.read_bytes().replace(b"sizes", told, 1))
+    assert read_whole_volume(path).GetSpacing() == (2, 2, 5)

@@ -1,5 +1,6 @@
 import pickle
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -15,6 +16,15 @@ def assert_same(image, expected):
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(expected))
     assert image.GetOrigin() == expected.GetOrigin()
     np.testing.assert_allclose(image.GetSpacing(), expected.GetSpacing(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".img", ".hdr", ".img.gz", ".hdr.gz"])
+def test_a_pair_is_read_by_the_name_of_either(tmp_path, suffix):
+    voxels = np.arange(120, dtype=np.int16).reshape(4, 5, 6)
+    pair = nibabel.Nifti1Pair(voxels, np.diag([2, 2, 5, 1]))
+    nibabel.save(pair, tmp_path / f"a.img{'.gz' if suffix.endswith('.gz') else ''}")
+    read = SourceVolume(str(tmp_path / f"a{suffix}"))()
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read).T, voxels)
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"])

@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from coala_kedro.disk import written_whole
+from coala_kedro.imaging.geometry import image_faults
 from coala_kedro.imaging.nifti import NiftiFile
 from coala_kedro.imaging.nifti_forms import Fault
 from coala_kedro.imaging.text_headers import text_header_faults
@@ -68,6 +69,7 @@ def read_volume(path: str | Path) -> sitk.Image:
     except (RuntimeError, ValueError, *_CUT) as error:
         code = "sheared" if "orthonormal" in str(error) else "unreadable"
         raise VolumeError(f"{path} cannot be read: {_reason(error)}", code) from None
+    _refuse(image_faults(image), path)
     return without_texts(image)
 
 
@@ -240,7 +242,7 @@ def check_content(path: Path, needed_bytes: int = 0) -> int:
         raise VolumeError(f"{path} is truncated or damaged (it is no gzip file)") from None
     except _CUT as error:
         raise VolumeError(f"{path} is truncated or damaged ({error})") from None
-    if path.name.lower().endswith(_NIFTI) and n_bytes < needed:
+    if (nifti or path.name.lower().endswith(_NIFTI)) and n_bytes < needed:
         raise VolumeError(f"{path} is truncated or damaged ({n_bytes} of {needed} bytes)")
     if path.name.lower().endswith(_NIFTI) and nifti is None:
         read_grid(path)  # SimpleITK tells whether it is a volume

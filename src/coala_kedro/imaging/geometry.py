@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 import SimpleITK as sitk
+
+from coala_kedro.imaging.nifti_forms import Fault
 
 GRID_TOLERANCE = 1e-3
 """Largest difference within one grid: mm for spacing and origin, none for direction cosines.
@@ -64,6 +66,22 @@ def grid_differences(image: Grid, reference: Grid) -> list[str]:
         for name, unit, given, expected in compared
         if not np.allclose(given, expected, rtol=0, atol=GRID_TOLERANCE)
     ]
+
+
+def image_faults(image: sitk.Image) -> Iterator[Fault]:
+    """Tell what keeps an image from being used, which SimpleITK reads from some formats.
+
+    A NIfTI made of a sheared image would be another one: ITK turns its axes without a word.
+
+    Yields:
+        `sheared`, `unreadable`.
+    """
+    n = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (n, n))
+    if not np.allclose(direction.T @ direction, np.eye(n), rtol=0, atol=GRID_TOLERANCE):
+        yield Fault("sheared", "its axes are not at right angles, or not of length 1")
+    if image.GetPixelIDTypeAsString().startswith("complex"):
+        yield Fault("unreadable", "its voxels are complex numbers")
 
 
 def _shown(values: Sequence[float]) -> str:

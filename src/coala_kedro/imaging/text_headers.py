@@ -16,7 +16,7 @@ import numpy as np
 from coala_kedro.imaging.nifti_forms import SPACING_TOLERANCE, Fault
 
 _MAX_HEADER_BYTES = 1 << 20
-_IN_PLANE = 2
+_IN_PLANE, _SPATIAL = 2, 3
 _PATIENT_SPACE = re.compile(
     "(left|right)-(anterior|posterior)-(superior|inferior)(-time)?|[LR][AP][SI]T?", re.IGNORECASE
 )
@@ -35,7 +35,8 @@ def text_header_faults(path: Path) -> Iterator[Fault]:
     """
     suffix = path.suffix.lower()
     if suffix in (".nrrd", ".nhdr"):
-        yield from _nrrd_faults(_read_header(path, ":", end=""))
+        header = _read_header(path, ":", end="")
+        yield from _nrrd_faults({key.lower(): value for key, value in header.items()})
     elif suffix in (".mha", ".mhd"):
         yield from _metaimage_faults(_read_header(path, "=", end="ElementDataFile"))
 
@@ -68,8 +69,9 @@ _STANDARD_TEXTS = frozenset(
 def _nrrd_faults(header: Header) -> Iterator[Fault]:
     if "sizes" not in header:
         return
-    if "space directions" not in header:
-        told = "it has no `space directions`"
+    # `none` stands for an axis that is not of space, such as the segments of a `.seg.nrrd`.
+    if header.get("space directions", "").count("(") < _SPATIAL:
+        told = f"it has no `space directions`, or fewer than {_SPATIAL}"
         yield Fault("no_orientation" if "spacings" in header else "no_spacing", told)
     space = header.get("space", "")
     if not _PATIENT_SPACE.fullmatch(space):

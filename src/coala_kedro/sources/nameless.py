@@ -24,7 +24,7 @@ def under_no_name(path: Path) -> Iterator[Path]:
     Yields:
         A link to it, with its suffix, in a temporary folder.
     """
-    if path.suffix.lower() in _DETACHED:
+    if path.name.lower().removesuffix(".gz").endswith(_DETACHED):
         yield path
         return
     compressed = path.suffix.lower() == ".gz"
