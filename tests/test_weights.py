@@ -1,6 +1,7 @@
 """A checkpoint that would run code is refused before nnU-Net loads it."""
 
 import io
+import json
 import os
 import pickle
 import tarfile
@@ -12,7 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from coala_kedro.weights import CheckpointFormatError, UnsafeCheckpointError, check_weights
+from coala_kedro.weights import (
+    CheckpointFormatError,
+    UnsafeCheckpointError,
+    check_plans,
+    check_weights,
+)
 
 
 class Payload:
@@ -149,3 +155,61 @@ def test_a_file_that_changes_is_looked_at_again(tmp_path):
     torch.save(Payload(tmp_path / "mark"), path)
     with pytest.raises(UnsafeCheckpointError):
         check_weights(Path(path))
+
+
+def test_a_damaged_record_is_told(tmp_path):
+    """Of a type that there is not, torch raises a TypeError; of others an AssertionError."""
+    path = tmp_path / "checkpoint_final.pth"
+    torch.save(checkpoint(), path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content.replace(b"f8", b"R4"))
+    with pytest.raises(CheckpointFormatError, match="damaged"):
+        check_weights(path)
+
+
+def plans(**changed):
+    """The network of nnU-Net's plans, in what they import."""
+    kwargs = {
+        "conv_op": "torch.nn.modules.conv.Conv3d", "dropout_op": None,
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d", "nonlin": "torch.nn.LeakyReLU",
+    }  # fmt: skip
+    name = changed.pop("name", "dynamic_network_architectures.architectures.unet.PlainConvUNet")
+    architecture = {"network_class_name": name, "_kw_requires_import": [*kwargs]}
+    architecture["arch_kwargs"] = kwargs | changed
+    older = {"UNet_class_name": "PlainConvUNet"}
+    return {"configurations": {"3d_lowres": older, "3d_fullres": {"architecture": architecture}}}
+
+
+def test_plans_of_nnunet_pass(tmp_path):
+    path = tmp_path / "plans.json"
+    path.write_text(json.dumps(plans()))
+    check_plans(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"nonlin": "os.system", "nonlin_kwargs": {"command": "touch mark"}},
+        {"name": "subprocess.Popen"},
+        {"conv_op": "torch.nn.functional.importlib.import_module"},
+        {"norm_op": "builtins.exec"},
+        {"dropout_op": "torch.nn.LeakyReLU\n"},
+    ],
+)
+def test_plans_that_name_code_are_refused(tmp_path, changed):
+    """nnU-Net would call `os.system(command="touch mark")` for an activation."""
+    path = tmp_path / "plans.json"
+    path.write_text(json.dumps(plans(**changed)))
+    with pytest.raises(UnsafeCheckpointError, match=r"names .* from its publisher"):
+        check_plans(path)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"configurations": {"a": {"architecture": 1}}}'])
+def test_what_is_no_plans_is_told(tmp_path, text):
+    path = tmp_path / "plans.json"
+    path.write_text(text)
+    with pytest.raises(CheckpointFormatError, match="copy it anew"):
+        check_plans(path)

@@ -1,20 +1,28 @@
-"""Whether a network's checkpoint is weights and nothing else."""
+"""Whether a network's checkpoint is weights and nothing else, and its plans name networks alone."""
 
 from __future__ import annotations
 
 import functools
+import json
 import pickle
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 _NAMED = re.compile(r"GLOBAL (\S+)|(?:class|function|type|module) (\S+)")
 
 
+_NETWORK = re.compile(
+    r"(torch\.nn(\.modules\.[a-z_]+)?"
+    r"|dynamic_network_architectures\.(architectures|building_blocks)\.[a-z_]+)\.[A-Z]\w*"
+)
+"""Networks and layers, as nnU-Net's plans name them; no module that one of theirs imports."""
+
+
 class UnsafeCheckpointError(RuntimeError):
-    """A checkpoint would run code when it is loaded."""
+    """A checkpoint or plans would run code when it is loaded."""
 
 
 class CheckpointFormatError(RuntimeError):
@@ -52,9 +60,45 @@ def _check(name: str, *_version: int) -> None:
             f"{name} is refused: it holds {_named(str(error))} beside weights, and to load it "
             "would run that. Ask where it comes from; take the model from its publisher anew."
         ) from None
-    except (RuntimeError, EOFError, KeyError, OSError, ValueError) as error:
+    except Exception as error:  # a damaged record leads to any of them
         reason = str(error).strip().split("\n")[0]
         raise CheckpointFormatError(f"{name} is damaged ({reason}): copy it anew.") from None
+
+
+def check_plans(path: Path) -> None:
+    """Make sure that a model's plans name networks and their layers only.
+
+    nnU-Net imports whatever they name and calls it with what they say: as a layer of activation,
+    `os.system` would run a command.
+
+    Args:
+        path: nnU-Net's `plans.json`.
+
+    Raises:
+        UnsafeCheckpointError: They name something else.
+        CheckpointFormatError: They are none.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # They name nothing; nnU-Net says so.
+    try:
+        named = {*_imported(told)}
+    except (KeyError, TypeError, AttributeError):
+        raise CheckpointFormatError(f"{path} is no plans of nnU-Net 2: copy it anew.") from None
+    if wrong := sorted(name for name in named if not _NETWORK.fullmatch(name)):
+        raise UnsafeCheckpointError(
+            f"{path} is refused: it names {wrong[0]!r} as a part of the network, and to build it "
+            "would run that. Ask where it comes from; take the model from its publisher anew."
+        )
+
+
+def _imported(plans: dict[str, Any]) -> Iterator[str]:
+    for configuration in plans.get("configurations", {}).values():
+        if architecture := configuration.get("architecture"):  # since nnU-Net 2.4
+            yield str(architecture["network_class_name"])
+            parts = map(architecture["arch_kwargs"].get, architecture["_kw_requires_import"])
+            yield from (str(part) for part in parts if part is not None)
 
 
 def _numbers() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:

@@ -19,7 +19,7 @@ from coala_kedro.nnunet.checkpoints import FINAL
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.process import choose_device, in_own_process
 from coala_kedro.nnunet.settings import Compute, Inference
-from coala_kedro.weights import check_weights
+from coala_kedro.weights import check_plans, check_weights
 
 if TYPE_CHECKING:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -90,6 +90,7 @@ def _predictor(
 
     for fold in model.folds:
         check_weights(folder / f"fold_{fold}" / FINAL)  # nnU-Net would run what code they hold
+    check_plans(folder / "plans.json")
     predictor = nnUNetPredictor(
         tile_step_size=inference.tile_step_size,
         use_mirroring=inference.mirroring,

@@ -16,7 +16,12 @@ from coala_kedro.anatomy import ORGANS
 from coala_kedro.imaging.geometry import put_back, upright
 from coala_kedro.organs.process import process_for
 from coala_kedro.organs.segmenter import OrganSegmenterError, Phase, labels_on_grid, organ_mask
-from coala_kedro.weights import CheckpointFormatError, UnsafeCheckpointError, check_weights
+from coala_kedro.weights import (
+    CheckpointFormatError,
+    UnsafeCheckpointError,
+    check_plans,
+    check_weights,
+)
 
 ORGANS_MODEL, CROP_3MM_MODEL, CROP_6MM_MODEL = 291, 297, 298
 MODEL_FOLDERS = {
@@ -195,6 +200,8 @@ def check_models(weights: Path, *models: str) -> None:
         for model in models:
             for checkpoint in sorted((weights / model).rglob("fold_*/*.pth")):
                 check_weights(checkpoint)
+            for plans in sorted((weights / model).rglob("plans.json")):
+                check_plans(plans)
     except (UnsafeCheckpointError, CheckpointFormatError) as error:
         raise OrganSegmenterError(
             f"TotalSegmentator's model cannot be used: {error} `totalseg_download_weights` does."
