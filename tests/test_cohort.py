@@ -41,6 +41,21 @@ def test_a_table_is_sorted_by_scan(table):
     assert list(checked["patient_id"]) == ["a", "a", "b", "c"]
 
 
+def test_a_table_without_scans_is_told(table):
+    with pytest.raises(CohortError, match="has no scan: add a row for each"):
+        check_scan_table(table.head(0), "internal")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("n_crlm", 1.5), ("n_crlm", float("inf")), ("n_crlm", -1.0),
+     ("largest_crlm_diameter_mm", float("inf")), ("slice_thickness_mm", float("inf"))],
+)  # fmt: skip
+def test_a_number_that_cannot_be_is_named(table, column, value):
+    (fault,) = faults_of(table.assign(**{column: [1, value, 2, None]}))
+    assert f"scan 'a_pre', column '{column}': {value} must be" in fault
+
+
 def test_optional_columns_may_be_absent(table):
     assert len(check_scan_table(table.drop(columns=["sex", "age_years"]), "internal")) == 4
 

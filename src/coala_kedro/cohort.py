@@ -77,6 +77,11 @@ def _number(check: pa.Check) -> pa.Column:
     return pa.Column(float, check, nullable=True, required=False, coerce=True)
 
 
+_COUNT = pa.Check(lambda n: (n >= 0) & (n % 1 == 0), error="must be a whole number, 0 or more")
+_THICKNESS = pa.Check.in_range(
+    0, 1000, include_min=False, error="must be more than 0, and at most 1000"
+)
+
 SCAN_TABLE = pa.DataFrameSchema(
     {
         "scan_id": pa.Column(str, [_NAME, _SHORT, _NO_DEVICE, _MORE_THAN_CASE], unique=True),
@@ -86,9 +91,9 @@ SCAN_TABLE = pa.DataFrameSchema(
         "acquired_on": pa.Column(str, [_TWO_DAYS, _SERIAL, _DATE]),
         "sex": pa.Column(str, _one_of(("F", "M")), nullable=True, required=False),
         "age_years": _number(pa.Check.in_range(0, 120, error="must be from 0 to 120")),
-        "n_crlm": _number(pa.Check.ge(0, error="must be 0 or more")),
-        "largest_crlm_diameter_mm": _number(pa.Check.ge(0, error="must be 0 or more")),
-        "slice_thickness_mm": _number(pa.Check.gt(0, error="must be more than 0")),
+        "n_crlm": _number(_COUNT),
+        "largest_crlm_diameter_mm": _number(pa.Check.in_range(0, 1000, error="must be 0 to 1000")),
+        "slice_thickness_mm": _number(_THICKNESS),
         "scanner": pa.Column(str, _PRINTABLE, nullable=True, required=False),
     },
     strict="filter",  # What a hospital's table has beside these may tell who somebody is.
@@ -115,8 +120,11 @@ def check_scan_table(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
         The table sorted by `scan_id`, its index 0 … n-1.
 
     Raises:
-        CohortError: A column is missing, or a value is not allowed. Every fault is named at once.
+        CohortError: There is no scan, a column is missing, or a value is not allowed. Every fault
+            is named at once.
     """
+    if table.empty:
+        raise CohortError(f"The scan table of cohort '{cohort}' has no scan: add a row for each.")
     try:
         table = SCAN_TABLE.validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:

@@ -19,7 +19,8 @@ _SAVE_ANEW = "save it as .xlsx or 'CSV UTF-8'"
 
 # No country writes the month first with dots.
 _DAY_FIRST, _MONTH_FIRST = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y"), ("%m/%d/%Y", "%m-%d-%Y")
-_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", *_DAY_FIRST, *_MONTH_FIRST)
+_NAMED_MONTH = ("%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%d%b%Y", "%b %d, %Y", "%B %d, %Y")
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", *_DAY_FIRST, *_MONTH_FIRST, *_NAMED_MONTH)
 _TIME = re.compile(r"[T ]\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AP]M)?$", re.IGNORECASE)
 
 _EXACT = 10**15
@@ -61,6 +62,8 @@ def read_table(content: bytes, **options: Any) -> pd.DataFrame:
 
 def _excel(content: bytes, options: dict[str, Any]) -> pd.DataFrame:
     as_it_is = {"header": None, "dtype": object, "na_filter": False}
+    if isinstance(options.get("sheet_name", 0), list | None):
+        raise TableError("it has several sheets: tell one by load_args, such as sheet_name: CT")
     try:
         return pd.read_excel(io.BytesIO(content), **options | as_it_is)
     # Of a damaged file, openpyxl raises whatever its parts raise.
@@ -98,10 +101,10 @@ def _head(text: str, delimiter: str) -> list[str]:
 
 
 def _decoded(content: bytes, encoding: str | None) -> str:
-    told = encoding or ("utf-16" if content.startswith(_UTF16) else "utf-8-sig")
+    told = encoding or ("utf-16" if content.startswith(_UTF16) else "utf-8")
     for name in (told, "cp1252"):
         with suppress(UnicodeDecodeError, LookupError):
-            text = content.decode(name)
+            text = content.removeprefix(codecs.BOM_UTF8).decode(name)
             if "\0" not in text:
                 return text
     raise TableError(f"its characters are not UTF-8: {_SAVE_ANEW}")

@@ -1,5 +1,6 @@
 """Scan tables as hospitals' programs write them."""
 
+import codecs
 import io
 import logging
 from datetime import date, datetime
@@ -195,6 +196,24 @@ def test_a_column_that_looks_like_a_known_one_is_told(tmp_path, caplog, heading,
     assert heading in table
     (said,) = caplog.messages
     assert f"'{heading}' is left out: if it is '{known}', call it so" in said
+
+
+@pytest.mark.parametrize(
+    "day", ["2-Jan-2020", "02 Jan 2020", "2 January 2020", "02JAN2020", '"Jan 2, 2020"']
+)
+def test_a_month_by_its_name_is_read(tmp_path, day):
+    table = load(tmp_path, CSV.replace("2020-01-02", day).encode())
+    assert table["acquired_on"][0] == "2020-01-02"
+
+
+def test_a_mark_of_utf_8_before_other_letters_is_left_out(tmp_path):
+    content = codecs.BOM_UTF8 + CSV.replace("age_years", "Größe").encode("cp1252")
+    assert [*load(tmp_path, content)["scan_id"]] == ["s1", "001"]
+
+
+def test_one_sheet_is_read(tmp_path):
+    with pytest.raises(DatasetError, match="tell one by load_args"):
+        load(tmp_path, workbook(*SHEET_ROWS), "xlsx", load_args={"sheet_name": None})
 
 
 def test_a_table_without_scans_is_told(tmp_path, caplog):
