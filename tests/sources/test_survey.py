@@ -57,6 +57,44 @@ def test_masks_are_told_by_known_scans_and_readers(paths, pattern):
         assert layout.pattern == pattern
 
 
+@pytest.mark.parametrize(
+    ("paths", "pattern"),
+    [
+        (["s1/CT/mask.nii", "s2/CT/mask.nii"], "{scan_id}/CT/mask.nii"),
+        (["s1/CT/ann/m.nii", "s2/CT/ann/m.nii"], "{scan_id}/CT/{reader}/m.nii"),
+        (["s1/SEG/mask.nii", "s2/SEG/mask.nii"], "{scan_id}/{reader}/mask.nii"),
+        (["s1/2020-02-11/mask.nii", "s2/2019-03-01/mask.nii"], "{scan_id}/*/mask.nii"),
+    ],
+)
+def test_the_scans_own_folder_and_a_folder_for_each_are_no_reader(paths, pattern):
+    scans = Layout("{scan_id}/CT/scan.nii", {"s1/CT/scan.nii": "s1", "s2/CT/scan.nii": "s2"})
+    assert generalise(paths, scans, readers=True).pattern == pattern
+
+
+def flat_folder(folder, *names):
+    air = sitk.GetImageFromArray(np.full((4, 4, 4), -1000, np.int16))
+    mask = sitk.GetImageFromArray(np.eye(4, dtype=np.uint8)[None].repeat(4, axis=0))
+    for name in names:
+        sitk.WriteImage(mask if "mask" in name else air, str(folder / f"{name}.nii.gz"))
+
+
+def test_masks_between_scans_are_masks(tmp_path):
+    """The first and the last are scans: only some have a mask."""
+    flat_folder(tmp_path, "p1", "p2", "p2_mask", "p3", "p3_mask", "p4", "p5")
+    found = survey(tmp_path)
+    assert found.scans == [f"p{n}.nii.gz" for n in range(1, 6)]
+    assert found.masks == ["p2_mask.nii.gz", "p3_mask.nii.gz"]
+
+
+def test_what_cannot_be_read_hides_no_scans(tmp_path):
+    flat_folder(tmp_path, "p1", "p2", "p3")
+    for name in ("a", "b", "y", "z"):
+        (tmp_path / f"{name}.nii.gz").write_bytes(b"")
+    found = survey(tmp_path)
+    assert found.scans == ["p1.nii.gz", "p2.nii.gz", "p3.nii.gz"]
+    assert found.others == {"volumes": 4}
+
+
 def test_masks_are_told_by_the_parts_that_tell_scans():
     scans = generalise(["a/1_ct/CT", "a/2_ct/CT", "b/1_ct/CT"])
     layout = generalise(["a/1_ct/SEG_x/1.dcm", "b/1_ct/SEG_y/1.dcm"], scans)

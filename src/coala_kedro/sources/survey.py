@@ -7,9 +7,10 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import SimpleITK as sitk
 
@@ -22,11 +23,15 @@ VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 LESION = re.compile(r".*(tumou?r|lesion|metasta|crlm|mass|gtv).*", re.IGNORECASE)
 """Segments whose labels look like the lesions that are wanted."""
 
+_OTHERS = "others"
 _AIR_HU = -200
 _MAX_LABELS = 256
 _SEPARATORS = "_-."
 _DAY = re.compile(r"(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d")
 """In a part that tells days, not scans: two patients may have come on the same."""
+
+
+_Key = Callable[[str], Any]
 
 
 @dataclass
@@ -76,28 +81,38 @@ def survey(folder: Path) -> Survey:
     for _, group in itertools.groupby(sorted(names), key=os.path.dirname):
         look_at_dicom(folder, [n for n in group if not n.endswith(VOLUME_SUFFIXES)], found)
     for kind, listed in _volume_kinds(folder, [n for n in names if n.endswith(VOLUME_SUFFIXES)]):
-        if kind == "others":
+        if kind == _OTHERS:
             found.others["volumes"] += len(listed)
         else:
             getattr(found, kind).extend(sorted(listed))
     return found
 
 
-def _volume_kinds(folder: Path, names: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _volume_kinds(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Volumes by what they hold: alike in a folder, or alike by name, or looked at one by one."""
 
     @functools.cache
     def kind(name: str) -> str:
         return _kind(folder / name)
 
-    keys: tuple[Callable[[str], str], ...] = (os.path.dirname, os.path.basename, str)
-    for key in keys:
-        groups: dict[str, list[str]] = {}
-        for name in names:
-            groups.setdefault(key(name), []).append(name)
-        if all(kind(group[0]) == kind(group[-1]) for group in groups.values()):
-            break
-    return [(kind(group[0]), group) for group in groups.values()]
+    def divided(names: Sequence[str], *keys: _Key) -> Iterator[tuple[str, list[str]]]:
+        for _, alike in itertools.groupby(sorted(names, key=keys[0]), key=keys[0]):
+            group = sorted(alike)
+            # Masks lie between scans, and what cannot be read may lie first and last.
+            kinds = {kind(name) for name in (*group[:2], *group[-2:])}
+            if len(group) == 1 or (len(kinds) == 1 and kinds != {_OTHERS}):
+                yield kinds.pop(), group
+            else:
+                yield from divided(group, *keys[1:])
+
+    return divided(names, _folder_and_last_word, os.path.basename, str)
+
+
+def _folder_and_last_word(name: str) -> tuple[str, str]:
+    """`a/p1.nii.gz` is `a` and nothing, `a/p1_mask.nii.gz` is `a` and `mask`."""
+    place, file = os.path.split(name)
+    word = re.search(r"[\W_]([^\W\d_]+)$", file.removesuffix(_suffix(file)))
+    return place, word[1].lower() if word else ""
 
 
 def _kind(path: Path) -> str:
@@ -105,15 +120,15 @@ def _kind(path: Path) -> str:
         with under_no_name(path) as nameless:
             image = read_volume(nameless)
     except VolumeError:
-        return "others"
+        return _OTHERS
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        return "others"
+        return _OTHERS
     voxels = sitk.GetArrayViewFromImage(image)
     if voxels.min() < _AIR_HU:
         return "scans"
     counts = {float(value) for value in voxels[:: max(1, len(voxels) // 8)].flat[::3]}
     if voxels.min() < 0 or len(counts) > _MAX_LABELS or any(value % 1 for value in counts):
-        return "others"
+        return _OTHERS
     return "organs" if voxels.max() > 1 and len(counts) > 2 else "masks"
 
 
@@ -144,7 +159,8 @@ def generalise(
     ids, placed = told
     reader = None
     if not any("{reader}" in piece for piece in placed.values()):
-        reader = _reader(columns, ids, placed, readers)
+        places = {*placed, *(_shared(columns, ids, scans) if scans else ())}
+        reader = _reader(columns, ids, places, readers)
     pieces = []
     for number, column in enumerate(columns):
         if number == reader:
@@ -211,6 +227,14 @@ def _known(column: Sequence[str], scan_ids: Collection[str]) -> tuple[list[str],
     return None
 
 
+def _shared(columns: Columns, ids: Sequence[str], scans: Layout) -> list[int]:
+    """Folders in which each scan lies itself, so that they are no reader's."""
+    paths = {scan_id: path.split("/") for path, scan_id in scans.scan_ids.items()}
+    theirs = [*zip(*(paths[scan_id] for scan_id in ids), strict=True)]
+    alike = zip(columns[:-1], theirs[:-1], strict=False)
+    return [n for n, (column, folder) in enumerate(alike) if [*column] == [*folder]]
+
+
 def _reader(
     columns: Columns, ids: Sequence[str], placed: Collection[int], readers: bool
 ) -> int | None:
@@ -220,7 +244,7 @@ def _reader(
         if number in placed or not _tells_apart(ids, column):
             continue
         again = len(set(column)) < len(column) or len(set(ids)) == 1
-        if (several and again) or (readers and not several and number < len(columns) - 1):
+        if again and (several or (readers and number < len(columns) - 1)):
             return number
     return None
 
