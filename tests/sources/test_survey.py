@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,13 @@ def test_masks_between_scans_are_masks(tmp_path):
     found = survey(tmp_path)
     assert found.scans == [f"p{n}.nii.gz" for n in range(1, 6)]
     assert found.masks == ["p2_mask.nii.gz", "p3_mask.nii.gz"]
+
+
+def test_names_of_another_character_set_are_told(tmp_path):
+    os.mkdir(os.fsencode(tmp_path) + b"/M\xfcller")
+    (tmp_path / os.fsdecode(b"M\xfcller") / "ct.nii.gz").touch()
+    with pytest.raises(ValueError, match=r"not UTF-8.*rename them"):
+        survey(tmp_path)
 
 
 def test_what_cannot_be_read_hides_no_scans(tmp_path):

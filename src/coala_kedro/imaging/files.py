@@ -69,7 +69,7 @@ def read_volume(path: str | Path) -> sitk.Image:
     except (RuntimeError, ValueError, *_CUT) as error:
         code = "sheared" if "orthonormal" in str(error) else "unreadable"
         raise VolumeError(f"{path} cannot be read: {_reason(error)}", code) from None
-    _refuse(image_faults(image), path)
+    _refuse(image_faults(image), Path(path))
     return without_texts(image)
 
 

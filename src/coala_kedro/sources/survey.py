@@ -75,9 +75,20 @@ class Layout:
 
 
 def survey(folder: Path) -> Survey:
-    """Look at a folder: the header of one file a folder, and voxels of as few volumes as tell."""
+    """Look at a folder: the header of one file a folder, and voxels of as few volumes as tell.
+
+    Raises:
+        ValueError: A name is not UTF-8.
+    """
     found = Survey()
     names = [*walked(folder, unreadable=lambda _: found.others.update([UNREADABLE]))]
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"Below {folder} are names that are not UTF-8, which no entry can hold: rename them, "
+            f"as `convmv -f latin1 -t utf8 -r --notest {folder}` does."
+        ) from None
     for _, group in itertools.groupby(sorted(names), key=os.path.dirname):
         look_at_dicom(folder, [n for n in group if not n.endswith(VOLUME_SUFFIXES)], found)
     for kind, listed in _volume_kinds(folder, [n for n in names if n.endswith(VOLUME_SUFFIXES)]):
