@@ -218,6 +218,23 @@ def test_a_scan_that_lay_otherwise_than_those_trained_on_was_predicted_otherwise
     assert (former_fingerprint(recipe) is not None) == stands
 
 
+@pytest.mark.parametrize("lies", ["LPS", "LAS"])
+def test_what_a_model_has_predicted_stands_in_the_orientation_it_was_trained_in(lies):
+    known = TrainedModel(Path("/model"), (0,), "mark")
+    now = (
+        known
+        if lies == "LPS"
+        else dataclasses.replace(
+            known, fingerprint="mark and LAS", orientation="LAS", formerly="mark"
+        )
+    )
+    told = [
+        former_fingerprint(predictions(m, {"a": Known("scan", o)}, Inference(), Compute())["a"])
+        for m, o in ((known, "LPS"), (now, lies))
+    ]
+    assert told[0] == told[1] is not None
+
+
 def test_an_option_that_came_later_counts_only_where_it_is_used(folds, protocol):
     class Later(Protocol):
         later: bool = False

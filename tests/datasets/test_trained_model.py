@@ -173,6 +173,17 @@ def test_what_a_model_predicts_depends_on_its_orientation(dataset, folder):
     assert TrainedModelDataset(path=str(folder), orientation="LPS").load().fingerprint == "mark"
 
 
+def test_a_model_that_was_trained_in_another_orientation_is_the_same_however_often_it_is_saved(
+    dataset, folder
+):
+    validated(folder, "LAS")
+    collected = open_model(folder, "what trained it")
+    assert (collected.orientation, collected.former_fingerprint) == ("LAS", "what trained it")
+    for _ in range(2):
+        dataset.save(collected)
+        assert dataset.load() == collected
+
+
 @pytest.mark.parametrize("given", ["las", "LLS", "LP", "AXIAL"])
 def test_what_is_no_orientation_is_refused_with_an_example(folder, given):
     with pytest.raises(DatasetError, match=f"orientation '{given}'.*such as LPS or RAS"):

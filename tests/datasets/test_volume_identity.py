@@ -2,14 +2,17 @@
 
 import functools
 import gzip
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from kedro.io import DatasetError
 
 from coala_kedro.datasets import VolumeFolderDataset
 from coala_kedro.fingerprint import file_fingerprint, recipe
+from coala_kedro.imaging.files import read_volume
 from coala_kedro.imaging.identity import volume_fingerprint
 
 OBLIQUE = sitk.VersorTransform((0.2, -0.1, 0.9), 0.15).GetMatrix()
@@ -44,6 +47,18 @@ def in_two_members(path):
 
 def with_something_behind(path):
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b"behind"))
+    return path
+
+
+def scaled(path, slope, inter, endianness="<"):
+    """CT as dcm2niix writes it: as the scanner stored it, and in the header what makes it HU."""
+    header = nibabel.load(write(volume(), path, descrip=b"dcm2niix")).header.as_byteswapped(
+        endianness
+    )
+    header["vox_offset"], header["scl_slope"], header["scl_inter"] = 352, slope, inter
+    stored = (sitk.GetArrayFromImage(volume()) - inter) / slope
+    voxels = stored.astype(np.dtype(np.int16).newbyteorder(endianness)).tobytes()
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(4) + voxels))
     return path
 
 
@@ -123,3 +138,53 @@ def test_what_comes_out_the_same_keeps_what_version_0_1_0_knew_it_as(tmp_path):
     changed = volume(1, direction=np.eye(3).ravel())
     folder.save({"s1": functools.partial(first, Made(changed))})
     assert folder.load()["s1"].former_fingerprint == file_fingerprint(file) != known
+
+
+@pytest.mark.parametrize(
+    "stored", [(1, -1024, "<"), (0.5, 0, "<"), (1, 0, ">"), (1, -1024, ">")], ids=str
+)
+def test_a_scan_that_its_header_made_hu_is_the_same_when_it_is_written_anew(tmp_path, stored):
+    plain = volume(direction=np.eye(3).ravel())
+    file = scaled(tmp_path / "raw.nii.gz", *stored)
+    folder = VolumeFolderDataset(path=str(tmp_path / "made"))
+    folder.save({"s1": functools.partial(first, Made(file))})  # linked, as version 0.1.0 did
+    made = folder.load()["s1"]
+    before = made.fingerprint, made.former_fingerprint
+    assert made.former_fingerprint == file_fingerprint(file)
+
+    folder.save({"s1": functools.partial(second, Made(read_volume(file)))})
+    again = folder.load()["s1"]
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(again()), sitk.GetArrayFromImage(plain))
+    assert (again.fingerprint, again.former_fingerprint) == before
+
+
+@pytest.mark.parametrize("stopped", ["before the first is written", "before the second is"])
+def test_a_run_that_was_stopped_forgets_nothing(tmp_path, stopped):
+    """Links of version 0.1.0 become copies: the disk may well be full half-way."""
+    raw = {n: write(volume(n), tmp_path / f"{n}.nii.gz", descrip=b"somebody") for n in range(2)}
+    folder = VolumeFolderDataset(path=str(tmp_path / "made"))
+    folder.save({"s1": functools.partial(first, Made({str(n): raw[n] for n in raw}))})
+    known = {key: made.former_fingerprint for key, made in folder.load().items()}
+
+    copies = {str(n): read_volume(raw[n]) for n in raw}
+    broken = "not an image"
+    cut = {"0": broken, "1": copies["1"]} if "first" in stopped else copies | {"1": broken}
+    for _ in range(2):
+        with pytest.raises(DatasetError):
+            folder.save({"s1": functools.partial(second, Made(cut))})
+    folder.save({"s1": functools.partial(second, Made(copies))})
+    made = folder.load()
+    assert not any(Path(volume.path).is_symlink() for volume in made.values())
+    assert {key: volume.former_fingerprint for key, volume in made.items()} == known
+
+
+def test_a_run_that_was_stopped_after_it_made_another_volume_remembers_that(tmp_path):
+    folder = VolumeFolderDataset(path=str(tmp_path / "made"))
+    folder.save({"s1": functools.partial(first, Made({"0": volume(), "1": volume()}))})
+    known = folder.load()["0/s1"].former_fingerprint
+    other = {"0": volume(1), "1": "not an image"}
+    with pytest.raises(DatasetError):
+        folder.save({"s1": functools.partial(second, Made(other))})
+    folder.save({"s1": functools.partial(second, Made({"0": volume(1), "1": volume()}))})
+    made = folder.load()["0/s1"]
+    assert made.former_fingerprint == file_fingerprint(made.path) != known

@@ -83,7 +83,8 @@ class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
                 f"The model was trained in {data.path}, and the catalog entry says {self._path}: "
                 "give both the same folder."
             )
-        write_mark(self._card, {"fingerprint": data.fingerprint, "folds": list(data.folds)})
+        # What trained it alone: how it is read is told by the entry and its files.
+        write_mark(self._card, {"fingerprint": data.former_fingerprint, "folds": list(data.folds)})
 
     @property
     def _card(self) -> Path:

@@ -25,6 +25,7 @@ from coala_kedro.disk import remove_partial
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
 from coala_kedro.imaging.files import is_whole
+from coala_kedro.imaging.identity import volume_fingerprint
 from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.progress import progress
 from coala_kedro.sources import SourceVolume
@@ -194,9 +195,11 @@ class VolumeFolderDataset(PartitionedDataset):
             earlier = before.get("volumes", [])
             held = {key: self._held(key, before) for key in keys}
             # Until all are written, these volumes stand for no recipe, the earlier one included.
-            write_mark(
-                self._scan_mark(scan), {"fingerprint": None, "volumes": sorted({*earlier, *keys})}
-            )
+            known = {
+                key: (was.identity.fingerprint, was.known_as) for key, was in held.items() if was
+            }
+            begun = {"fingerprint": None, "volumes": sorted({*earlier, *keys}), "held": known}
+            write_mark(self._scan_mark(scan), begun)
             for key, volume in zip(keys, named.values(), strict=True):
                 self._write(volume, self._file(key))
         except Exception as error:
@@ -204,19 +207,23 @@ class VolumeFolderDataset(PartitionedDataset):
         for key in set(earlier) - set(keys):
             self._file(key).unlink(missing_ok=True)
         formerly = {
-            key: was.known_as
-            for key in keys
-            if (was := held[key]) and was.is_still_in(self._file(key))
+            key: volume.known_as
+            for key, volume in held.items()
+            if volume and volume.is_still_in(self._file(key))
         }
         write_mark(
             self._scan_mark(scan), {"fingerprint": mark, "volumes": keys, "formerly": formerly}
         )
 
     def _held(self, key: str, mark: Mapping[str, Any]) -> HeldVolume | None:
-        """What is there, if it was made whole, before it is made again."""
-        if not mark.get("fingerprint") or not is_whole(self._file(key)):
+        """What is there, if it is whole, before it is made again."""
+        file, formerly = self._file(key), mark.get("formerly", {}).get(key, "")
+        if not is_whole(file):
             return None
-        return held_volume(self._file(key), mark.get("formerly", {}).get(key, ""))
+        content, known_as = mark.get("held", {}).get(key, ("", ""))  # to a run that was stopped
+        if content and content == volume_fingerprint(file):
+            formerly = known_as
+        return held_volume(file, formerly)
 
     def _named(self, made: Any) -> Mapping[str, Any]:
         """What a recipe made, by name; a single thing has none."""

@@ -21,6 +21,9 @@ _DECIMALS = 4
 """Of spacing and origin in mm, and of directions: headers keep single precision."""
 _CHUNK_BYTES = 1 << 20
 _CRC32_POLYNOMIAL = 0xEDB88320
+_UNSCALED = (1.0, 0.0)
+
+Voxels = tuple[str | int | float, ...]
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,11 @@ class VolumeIdentity:
     """Voxels and geometry of a volume's file.
 
     Attributes:
-        voxels: Type, number and checksum of the voxels, and their scale.
+        voxels: Type, number and checksum of the voxels as they are read.
         grid: Size, spacing, origin and direction (xyz, LPS, mm).
     """
 
-    voxels: tuple[str | int | float, ...]
+    voxels: Voxels
     grid: sitk.ImageFileReader
 
     @property
@@ -66,25 +69,31 @@ def _fingerprint(name: str, *_version: int) -> str:
 
 
 def volume_identity(path: str | Path) -> VolumeIdentity:
-    """Tell what a file holds; a gzipped NIfTI's voxels are known without reading them.
+    """Tell what a file holds; a gzipped NIfTI that is not scaled is known without reading it.
 
     Raises:
         VolumeError: It is no volume.
     """
     grid = read_grid(path)
     if not str(path).endswith((".nii", ".nii.gz")):
-        voxels = sitk.GetArrayFromImage(read_volume(path))  # a view would outlive the image
-        return VolumeIdentity((str(voxels.dtype), voxels.size, zlib.crc32(voxels.tobytes())), grid)
+        return VolumeIdentity(_read_voxels(path), grid)
     try:
         return VolumeIdentity(_nifti_voxels(Path(path)), grid)
     except (nibabel.filebasedimages.ImageFileError, EOFError, OSError, zlib.error) as error:
         raise VolumeError(f"{path} cannot be read: {error}") from None
 
 
-def _nifti_voxels(path: Path) -> tuple[str | int | float, ...]:
+def _read_voxels(path: str | Path) -> Voxels:
+    voxels = sitk.GetArrayFromImage(read_volume(path))  # a view would outlive the image
+    return str(voxels.dtype), voxels.nbytes, *_UNSCALED, zlib.crc32(voxels.tobytes())
+
+
+def _nifti_voxels(path: Path) -> Voxels:
     stored = nibabel.load(path).dataobj  # type: ignore[attr-defined]
     start, n_bytes = stored.offset, int(np.prod(stored.shape)) * stored.dtype.itemsize
-    told = (str(stored.dtype), n_bytes, float(stored.slope), float(stored.inter))
+    if (stored.slope, stored.inter) != _UNSCALED or not stored.dtype.isnative:
+        return _read_voxels(path)  # as it would be written anew
+    told = (str(stored.dtype), n_bytes, *_UNSCALED)
     with path.open("rb") as file:
         if file.read(2) != b"\x1f\x8b":
             file.seek(start)

@@ -49,6 +49,8 @@ class TrainedModel:
         fingerprint: Of what trained it, or of its files.
         labels: Ids of its label map and of ours, pair by pair.
         orientation: That of the scans it was trained on; see `geometry.orientation_of`.
+        formerly: The fingerprint that version 0.1.0 gave it, whatever its orientation; empty if
+            the same.
     """
 
     path: Path
@@ -56,6 +58,12 @@ class TrainedModel:
     fingerprint: str
     labels: tuple[tuple[int, int], ...] = tuple((s.id, s.id) for s in STRUCTURES)
     orientation: str = CANONICAL
+    formerly: str = ""
+
+    @property
+    def former_fingerprint(self) -> str:
+        """As version 0.1.0 knew it: it showed every model the voxels as they lay in files."""
+        return self.formerly or self.fingerprint
 
     def stage_folder(self, stage: Stage) -> Path:
         """The stock model folder of a stage, as `nnUNetv2_predict_from_modelfolder` takes it."""
@@ -102,9 +110,10 @@ def open_model(
             "no cascade."
         )
     mark = mark or _digest(path)
-    read_as = [*([lowres] if labels else []), *([lies] if lies != CANONICAL else [])]
-    mark = fingerprint([mark, *read_as]) if read_as else mark
-    return TrainedModel(path, folds["lowres"], mark, lowres, lies)
+    read_as = [mark, lowres] if labels else [mark]
+    former = fingerprint(read_as) if labels else mark
+    now = former if lies == CANONICAL else fingerprint([*read_as, lies])
+    return TrainedModel(path, folds["lowres"], now, lowres, lies, former)
 
 
 def _stage_folder(path: Path, stage: Stage) -> Path:
