@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -122,6 +123,13 @@ def former_fingerprint(recipe: Any) -> str | None:
         return digest(_former(recipe))
     except _NoFormerError:
         return None
+
+
+def formerly_linked(recipe: Any) -> Path | None:
+    """The file that version 0.1.0 let stand for what a recipe makes, if this one writes it anew."""
+    function, inputs = bound_inputs(recipe)
+    named = recipe_name(function)
+    return inputs["raw"].local_nifti if named and named.name == "scan" else None
 
 
 def is_former_description(described: Any) -> bool:

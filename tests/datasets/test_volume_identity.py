@@ -2,10 +2,12 @@
 
 import functools
 import gzip
+import shutil
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 from kedro.io import DatasetError
@@ -14,6 +16,8 @@ from coala_kedro.datasets import VolumeFolderDataset
 from coala_kedro.fingerprint import file_fingerprint, recipe
 from coala_kedro.imaging.files import read_volume
 from coala_kedro.imaging.identity import volume_fingerprint
+from coala_kedro.pipelines.preprocessing.intake import import_scans
+from coala_kedro.sources import SourceVolume
 
 OBLIQUE = sitk.VersorTransform((0.2, -0.1, 0.9), 0.15).GetMatrix()
 
@@ -188,3 +192,20 @@ def test_a_run_that_was_stopped_after_it_made_another_volume_remembers_that(tmp_
     folder.save({"s1": functools.partial(second, Made({"0": volume(1), "1": volume()}))})
     made = folder.load()["0/s1"]
     assert made.former_fingerprint == file_fingerprint(made.path) != known
+
+
+@pytest.mark.parametrize("kept", ["a link", "a link to what was moved", "a copy", "nothing"])
+def test_a_scan_that_was_linked_is_known_by_the_file_it_was_linked_to(tmp_path, kept):
+    """Whatever became of the study's folder when it was moved to another disk."""
+    raw = write(volume(), tmp_path / "raw.nii.gz", descrip=b"somebody")
+    made = tmp_path / "made" / "s1.nii.gz"
+    made.parent.mkdir()
+    if kept.startswith("a link"):
+        made.symlink_to(tmp_path / "elsewhere" if "moved" in kept else raw)
+    elif kept == "a copy":
+        shutil.copy(raw, made)
+    folder = VolumeFolderDataset(path=str(made.parent))
+    table = pd.DataFrame({"scan_id": ["s1"]})
+    folder.save(import_scans(table, {"s1": SourceVolume(str(raw))}))
+    assert file_fingerprint(made) != file_fingerprint(raw)
+    assert folder.load()["s1"].former_fingerprint == file_fingerprint(raw)

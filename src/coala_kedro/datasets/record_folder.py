@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coala_kedro.datasets.held import HeldVolume
 from coala_kedro.datasets.volume_folder import VolumeFolderDataset
 from coala_kedro.marks import write_mark
 
@@ -49,8 +50,8 @@ class RecordFolderDataset(VolumeFolderDataset):
     def _write(self, made: Any, path: Path) -> None:
         write_mark(path, made)
 
-    def _held(self, key: str, mark: Mapping[str, Any]) -> None:
-        return None
+    def _held(self, key: str, mark: Mapping[str, Any], value: Any) -> list[HeldVolume]:
+        return []
 
     def _read(self, path: Path, formerly: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from coala_kedro.fingerprint import file_fingerprint
 from coala_kedro.imaging import files
 from coala_kedro.imaging.files import VolumeError, read_grid, read_volume
 from coala_kedro.imaging.geometry import orientation_of
-from coala_kedro.imaging.identity import VolumeIdentity, volume_fingerprint, volume_identity
+from coala_kedro.imaging.identity import volume_fingerprint
 
 
 @dataclass(frozen=True)
@@ -67,31 +67,6 @@ class VolumeToBe(LazyVolume):
     @property
     def former_fingerprint(self) -> str | None:
         """None: it is not yet what it will be."""
-        return None
-
-
-@dataclass(frozen=True)
-class HeldVolume:
-    """What a file holds before it is made again.
-
-    Attributes:
-        identity: Its voxels and geometry.
-        known_as: What version 0.1.0 knew it as.
-    """
-
-    identity: VolumeIdentity
-    known_as: str
-
-    def is_still_in(self, path: Path) -> bool:
-        """Whether a file holds the same."""
-        return volume_identity(path).is_same(self.identity)
-
-
-def held_volume(path: Path, formerly: str) -> HeldVolume | None:
-    """What a file holds, and as what version 0.1.0 knew it: as `formerly`, or by its bytes."""
-    try:
-        return HeldVolume(volume_identity(path), formerly or file_fingerprint(path))
-    except (OSError, VolumeError):
         return None
 
 

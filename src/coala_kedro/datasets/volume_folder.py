@@ -12,12 +12,11 @@ from joblib import Parallel, delayed
 from kedro.io import DatasetError
 from kedro_datasets.partitions import PartitionedDataset
 
+from coala_kedro.datasets.held import HeldVolume, held_volumes, known_in
 from coala_kedro.datasets.volume import (
-    HeldVolume,
     LazyVolume,
     VolumeDataset,
     VolumeToBe,
-    held_volume,
     link_file,
     write_volume,
 )
@@ -25,7 +24,6 @@ from coala_kedro.disk import remove_partial
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
 from coala_kedro.imaging.files import is_whole
-from coala_kedro.imaging.identity import volume_fingerprint
 from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.progress import progress
 from coala_kedro.sources import SourceVolume
@@ -193,12 +191,10 @@ class VolumeFolderDataset(PartitionedDataset):
             keys = [f"{name}/{scan}" if name else scan for name in named]
             before = self._mark(scan) or {}
             earlier = before.get("volumes", [])
-            held = {key: self._held(key, before) for key in keys}
+            held = {key: self._held(key, before, value) for key in keys}
             # Until all are written, these volumes stand for no recipe, the earlier one included.
-            known = {
-                key: (was.identity.fingerprint, was.known_as) for key, was in held.items() if was
-            }
-            begun = {"fingerprint": None, "volumes": sorted({*earlier, *keys}), "held": known}
+            told = {key: volumes[0].told for key, volumes in held.items() if volumes}
+            begun = {"fingerprint": None, "volumes": sorted({*earlier, *keys}), "held": told}
             write_mark(self._scan_mark(scan), begun)
             for key, volume in zip(keys, named.values(), strict=True):
                 self._write(volume, self._file(key))
@@ -206,24 +202,14 @@ class VolumeFolderDataset(PartitionedDataset):
             raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
         for key in set(earlier) - set(keys):
             self._file(key).unlink(missing_ok=True)
-        formerly = {
-            key: volume.known_as
-            for key, volume in held.items()
-            if volume and volume.is_still_in(self._file(key))
-        }
+        known = {key: known_in(self._file(key), volumes) for key, volumes in held.items()}
+        formerly = {key: known_as for key, known_as in known.items() if known_as}
         write_mark(
             self._scan_mark(scan), {"fingerprint": mark, "volumes": keys, "formerly": formerly}
         )
 
-    def _held(self, key: str, mark: Mapping[str, Any]) -> HeldVolume | None:
-        """What is there, if it is whole, before it is made again."""
-        file, formerly = self._file(key), mark.get("formerly", {}).get(key, "")
-        if not is_whole(file):
-            return None
-        content, known_as = mark.get("held", {}).get(key, ("", ""))  # to a run that was stopped
-        if content and content == volume_fingerprint(file):
-            formerly = known_as
-        return held_volume(file, formerly)
+    def _held(self, key: str, mark: Mapping[str, Any], value: Any) -> list[HeldVolume]:
+        return held_volumes(self._file(key), key, mark, value)
 
     def _named(self, made: Any) -> Mapping[str, Any]:
         """What a recipe made, by name; a single thing has none."""

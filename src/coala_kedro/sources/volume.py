@@ -213,15 +213,14 @@ class SourceVolume:
 
         Every program reads it as we do, and its path tells nobody's name.
         """
-        path = local_path(self.location) if self.is_local_nifti and not self.alias else None
+        path = None if self.alias else self.local_nifti
         return path if path and is_read_alike(path) else None
 
     @property
-    def is_local_nifti(self) -> bool:
-        """Whether it is a `.nii.gz` here that is used as it is."""
-        here = local_path(self.location) is not None
+    def local_nifti(self) -> Path | None:
+        """The file, if it is a `.nii.gz` here that is used as it is."""
         nifti = self.format == "volume" and self.location.endswith(".nii.gz")
-        return here and nifti and not self.values
+        return local_path(self.location) if nifti and not self.values else None
 
     def _read(self, path: Path) -> sitk.Image:
         if self.format == "volume":

@@ -182,7 +182,7 @@ def _import_scan(raw: SourceVolume, *, rewritten: bool = False) -> sitk.Image | 
 def _is_rewritten(raw: SourceVolume) -> bool:
     """Whether a local NIfTI is not linked, as version 0.1.0 linked all of them."""
     try:
-        return raw.is_local_nifti and not (raw.file and looks_plain(raw.file))
+        return bool(raw.local_nifti and not (raw.file and looks_plain(raw.file)))
     except OSError:
         return False  # Screening says so.
 
