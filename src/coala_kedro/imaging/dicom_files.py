@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import VR
 
 from coala_kedro.imaging.modalities import modality_name
+from coala_kedro.imaging.silence import no_warnings
 from coala_kedro.imaging.untrusted import check_deflated
 
 # What pydicom logs names the file, and folders are at times named after patients.
@@ -66,7 +66,7 @@ def open_dicom(path: Path, tags: Collection[str]) -> pydicom.Dataset | None:
 def same_pixels(one: Path, other: Path) -> bool:
     """Whether two files have the same pixels, byte for byte as they are stored."""
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with no_warnings():
             first, second = (
                 pydicom.dcmread(path, force=True, specific_tags=["PixelData"])
                 for path in (one, other)

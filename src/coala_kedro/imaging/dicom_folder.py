@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from coala_kedro.imaging.dicom_files import (
     shown_name,
 )
 from coala_kedro.imaging.dicom_headers import HEADER_TAGS, SliceHeader, read_slice_header
+from coala_kedro.imaging.silence import no_warnings
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _read_headers(files: tuple[tuple[Path, int, int, int], ...]) -> FolderConten
     n_unreadable = 0
     for path, *_ in files:
         try:
-            with warnings.catch_warnings(action="ignore"):
+            with no_warnings():
                 header = open_dicom(path, (*HEADER_TAGS, *CLAIM_TAGS))
                 if header is None:
                     strays.append(path)

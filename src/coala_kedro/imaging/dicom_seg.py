@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from coala_kedro.imaging.dicom_origin import Origin
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import Grid, grid_differences, image_like, paste_on_grid
 from coala_kedro.imaging.planes import paint_plane
+from coala_kedro.imaging.silence import no_warnings
 from coala_kedro.imaging.untrusted import check_deflated
 
 # What they log may show what a header holds.
@@ -255,7 +255,7 @@ def _labels(seg: highdicom.seg.Segmentation) -> dict[int, str]:
 def told_without_content(message: str) -> Iterator[None]:
     """Turn errors, of whatever type wrong bytes lead to, into one that does not show the bytes."""
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with no_warnings():
             yield
     except VolumeError:
         raise

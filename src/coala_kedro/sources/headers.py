@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import pydicom
 
 from coala_kedro.imaging.dicom_files import open_dicom
+from coala_kedro.imaging.silence import no_warnings
 from coala_kedro.imaging.untrusted import file_fault
 
 
@@ -21,9 +22,20 @@ def read_header(path: Path, keywords: Collection[str]) -> pydicom.Dataset | None
     if fault := file_fault(path):
         raise OSError(fault)
     try:
-        with warnings.catch_warnings(action="ignore"):
-            return open_dicom(path, keywords)
+        with no_warnings():
+            header = open_dicom(path, keywords)
+            for tag in [*(header or {}).keys()]:
+                with suppress(Exception):  # Whoever asks for it is told.
+                    header[tag]  # decoded now, as warnings quote it
+            return header
     except OSError:
         raise
     except Exception:  # Of whatever type, wherever wrong bytes lead pydicom.
         return None
+
+
+def segment_labels(path: Path) -> list[str]:
+    """Labels of the segments of a DICOM segmentation; none if the file is none."""
+    header = read_header(path, ["SegmentSequence"]) or pydicom.Dataset()
+    with no_warnings():
+        return [str(s.get("SegmentLabel", "")) for s in header.get("SegmentSequence", [])]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pydicom
 
 from coala_kedro.cohort import NAME
 from coala_kedro.sources.anonymous import is_anonymous
@@ -23,6 +22,7 @@ from coala_kedro.sources.entries import (
     scan_table_entry,
     volumes_entry,
 )
+from coala_kedro.sources.headers import segment_labels
 from coala_kedro.sources.scan_table import ClinicalSheet, made_up_scan_ids, propose_scan_table
 from coala_kedro.sources.search import pattern_expression
 from coala_kedro.sources.survey import (
@@ -248,8 +248,7 @@ def _labels(found: Survey, proposal: Proposal) -> str:
 
 
 def _n_lesions(path: Path) -> int:
-    header = pydicom.dcmread(path, specific_tags=["SegmentSequence"])
-    return sum(bool(LESION.fullmatch(str(s.SegmentLabel))) for s in header.SegmentSequence)
+    return sum(bool(LESION.fullmatch(label)) for label in segment_labels(path))
 
 
 def _organs(found: Survey, folder: Path, scans: Layout, proposal: Proposal) -> dict[str, Any]:

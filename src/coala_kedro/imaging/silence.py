@@ -1,0 +1,39 @@
+"""Warnings of libraries that quote headers, and so at times a patient's name."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from contextlib import AbstractContextManager
+
+
+class _Silence:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._catch = warnings.catch_warnings(action="ignore")
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._catch = warnings.catch_warnings(action="ignore")
+                self._catch.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._catch.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
+
+
+def no_warnings() -> AbstractContextManager[None]:
+    """Show no warning for a while, in whatever thread.
+
+    `warnings.catch_warnings` alone is one thread's: where several come and go, the first to leave
+    brings the warnings back for those who are still reading, and the last leaves them off for ever.
+    """
+    return _SILENCE
