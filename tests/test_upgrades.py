@@ -18,18 +18,21 @@ from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
 from coala_kedro.nnunet.settings import Compute, Inference, Protocol
 from coala_kedro.pipelines.evaluation.scoring import predict_test
+from coala_kedro.pipelines.preprocessing.intake import import_masks
 from coala_kedro.pipelines.preprocessing.nodes import compose_label_maps
 from coala_kedro.training import plan_and_preprocess, train_lowres
 
 class Known:
     fingerprint = former_fingerprint = "known"
     orientation = "LPS"
+    file = local_nifti = resample = None
 
 scans = pd.DataFrame({"scan_id": ["s1"], "role": ["test"]})
 volumes = {"s1": Known()}
 prepared, folds = MadeFolder(Path("/p"), "prepared"), [{"train": ["s1"], "validation": ["s2"]}]
 protocol, compute = Protocol(seed=3), Compute()
 recipes = {
+    "reader_masks": import_masks(scans, volumes, {"reader_1/s1": Known()})["s1"],
     "label_map": compose_label_maps(scans, volumes, volumes)["s1"],
     "preprocessed": plan_and_preprocess({"cases": {}}, protocol, compute),
     "training": train_lowres(prepared, folds, 0, "teacher", protocol, compute),
@@ -85,6 +88,20 @@ UPGRADES = {
     "a fourteenth structure": (
         lambda at: edit(at, "anatomy.py", CRLM, CRLM + STRUCTURE),
         {"label_map", "preprocessed", "prediction"},
+    ),
+    "another share of a fractional segment": (
+        lambda at: edit(
+            at, "imaging/lesion_labels.py", "SEGMENT_THRESHOLD = 0.5", "SEGMENT_THRESHOLD = 0.6"
+        ),
+        {"reader_masks"},
+    ),
+    "another tolerance": (
+        lambda at: edit(at, "imaging/geometry.py", "GRID_TOLERANCE = 1e-3", "GRID_TOLERANCE = 1"),
+        {"reader_masks"},
+    ),
+    "another orientation": (
+        lambda at: edit(at, "imaging/geometry.py", 'CANONICAL = "LPS"', 'CANONICAL = "RAS"'),
+        {"preprocessed"},
     ),
     "another class of TotalSegmentator": (
         lambda at: edit(at, "anatomy.py", '"liver", 5,', '"liver", 6,'),

@@ -55,11 +55,15 @@ def _scan_lies_as_the_trained(inputs: Mapping[str, Any]) -> bool:
 
 
 _STRUCTURES = "06a0c125e9029c7e"
+_PREPROCESSED = "cb1c0c514d1b5659"
+_SCAN = "ec3aa9478f5ed691"
+_READER_MASKS = "68f8585f73b3bf00"
+_ORGAN_MASK = "f2155ba8ef63b694"
 _STAPLE = "be543ac15b9802a3"
 _PHANTOM = "b4b9fbd96e4fd068"
 _PHANTOM_ORGANS = "f2db6966e4e430a6"
 _RECIPES = {
-    "nnunet_preprocessed": _Function("coala_kedro.nnunet.planning.prepare", (), _STRUCTURES),
+    "nnunet_preprocessed": _Function("coala_kedro.nnunet.planning.prepare", (), _PREPROCESSED),
     "training": _Function("coala_kedro.nnunet.training.train_fold"),
     "prediction": _Function(
         "coala_kedro.nnunet.inference.predict_scan",
@@ -67,9 +71,10 @@ _RECIPES = {
         _STRUCTURES,
         made_the_same=_scan_lies_as_the_trained,
     ),
-    "scan": _Function("coala_kedro.pipelines.preprocessing.intake._import_scan", ("raw",)),
+    "scan": _Function("coala_kedro.pipelines.preprocessing.intake._import_scan", ("raw",), _SCAN),
     "reader_masks": _Function(
-        "coala_kedro.pipelines.preprocessing.intake._import_masks", ("scan", "raw_masks")
+        "coala_kedro.pipelines.preprocessing.intake._import_masks", ("scan", "raw_masks"),
+        _READER_MASKS,
     ),
     "consensus_mask": _Function(
         "coala_kedro.pipelines.preprocessing.nodes._consensus_mask", ("masks", "method"), _STAPLE
@@ -77,7 +82,7 @@ _RECIPES = {
     "organ_mask": _Function(
         "coala_kedro.pipelines.preprocessing.nodes._organ_mask",
         ("scan_id", "scan", "organ_segmenter"),
-        _STRUCTURES,
+        _ORGAN_MASK,
     ),
     "label_map": _Function(
         "coala_kedro.pipelines.preprocessing.nodes._label_map",

@@ -18,6 +18,7 @@ from pydicom import Dataset
 from coala_kedro.imaging.dicom_origin import Origin
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import Grid, grid_differences, image_like, paste_on_grid
+from coala_kedro.imaging.lesion_labels import SEGMENT_THRESHOLD
 from coala_kedro.imaging.planes import paint_plane
 from coala_kedro.imaging.silence import no_warnings
 from coala_kedro.imaging.untrusted import check_deflated
@@ -25,10 +26,6 @@ from coala_kedro.imaging.untrusted import check_deflated
 # What they log may show what a header holds.
 for _library in ("pydicom", "highdicom"):
     logging.getLogger(_library).setLevel(logging.ERROR)
-
-_THRESHOLD = 0.5
-"""From which share of MaximumFractionalValue a fractional segment's voxel is in it, be it a
-probability or an occupancy."""
 
 _NO_SEGMENTATION = "This is no DICOM segmentation, or it is damaged"
 _NO_VOLUME = "The frames of the segmentation are damaged or make no volume"
@@ -171,7 +168,7 @@ def _inside(seg: highdicom.seg.Segmentation, frame: _Frame, chosen: list[int]) -
     if seg.SegmentationType == "LABELMAP":
         return np.isin(stored, chosen)
     if seg.SegmentationType == "FRACTIONAL":
-        return np.asarray(stored >= _THRESHOLD * int(seg.MaximumFractionalValue))
+        return np.asarray(stored >= SEGMENT_THRESHOLD * int(seg.MaximumFractionalValue))
     return np.asarray(stored > 0)
 
 
@@ -232,7 +229,11 @@ def _resampled(
 def _on_own_grid(seg: highdicom.seg.Segmentation, chosen: list[int]) -> sitk.Image:
     with told_without_content(_NO_VOLUME):
         volume = seg.get_volume(segment_numbers=chosen)
-        inside = volume.array >= _THRESHOLD if volume.array.dtype.kind == "f" else volume.array > 0
+        inside = (
+            volume.array >= SEGMENT_THRESHOLD
+            if volume.array.dtype.kind == "f"
+            else volume.array > 0
+        )
         merged: np.ndarray = np.any(inside, axis=-1)
         mask = sitk.GetImageFromArray(merged.astype(np.uint8))
         # highdicom's axes are slice, row, column; its affine's columns are steps along them.

@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-_AIR_HU = -1024
+AIR_HU = -1024
 _STRAIGHT_MM = 0.01
 
 
@@ -33,7 +33,7 @@ def straighten(image: sitk.Image, positions_mm: Sequence[Sequence[float]]) -> si
     margin = np.ceil(offsets.max(axis=0)).astype(int) - low
     voxels = sitk.GetArrayViewFromImage(image)
     whole = voxels.dtype.kind in "iu"
-    air_hu = max(_AIR_HU, np.iinfo(voxels.dtype).min) if whole else _AIR_HU
+    air_hu = max(AIR_HU, np.iinfo(voxels.dtype).min) if whole else AIR_HU
     straight = np.empty((len(voxels), *(voxels.shape[1:] + margin)), voxels.dtype)
     for plane, offset, moved in zip(voxels, offsets, straight, strict=True):
         wide = np.pad(plane.astype(np.float32), [(0, m) for m in margin], constant_values=air_hu)

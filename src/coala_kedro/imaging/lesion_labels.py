@@ -10,7 +10,18 @@ import numpy as np
 import SimpleITK as sitk
 
 from coala_kedro.imaging.files import VolumeError
-from coala_kedro.imaging.geometry import image_like, labels_zyx
+from coala_kedro.imaging.geometry import GRID_TOLERANCE, LATTICE_TOLERANCE, image_like, labels_zyx
+
+SEGMENT_THRESHOLD = 0.5
+"""From which share of MaximumFractionalValue a fractional segment's voxel is in it, be it a
+probability or an occupancy."""
+
+MASK_CONSTANTS = {
+    "segment_threshold": SEGMENT_THRESHOLD,
+    "grid_tolerance": GRID_TOLERANCE,
+    "lattice_tolerance": LATTICE_TOLERANCE,
+}
+"""What decides the voxels of any mask that is read, beside its entry."""
 
 _NAME_KEY = re.compile(r"Segment(\d+)_Name")
 

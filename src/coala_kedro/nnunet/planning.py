@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PLANS_FILE = "nnUNetPlans.json"
 
 
-@recipe("nnunet_preprocessed", structures=STRUCTURE_IDS)
+@recipe("nnunet_preprocessed", structures=STRUCTURE_IDS, orientation=CANONICAL)
 def prepare(
     folder: Path, *, training_set: TrainingSet, planning: Planning, compute: Compute
 ) -> None:

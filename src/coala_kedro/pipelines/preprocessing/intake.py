@@ -16,8 +16,10 @@ from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import by_scan
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.dicom_origin import compare_origins
+from coala_kedro.imaging.dicom_tilt import AIR_HU
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.inspection import SOFT_TISSUE_HU, Facts, inspect_mask, inspect_scan
+from coala_kedro.imaging.lesion_labels import MASK_CONSTANTS
 from coala_kedro.imaging.plain_nifti import is_plain_nifti, looks_plain
 from coala_kedro.organs import OrganMaskError, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import MASK_CODES, Screening
@@ -174,7 +176,7 @@ def import_scans(
     }
 
 
-@recipe("scan")
+@recipe("scan", air_hu=AIR_HU)
 def _import_scan(raw: SourceVolume, *, rewritten: bool = False) -> sitk.Image | Path:
     return _plain_file(raw) or raw.whole()
 
@@ -214,7 +216,7 @@ def import_masks(
     }
 
 
-@recipe("reader_masks")
+@recipe("reader_masks", **MASK_CONSTANTS)
 def _import_masks(
     scan: LazyVolume, raw_masks: Mapping[str, SourceVolume], *, rewritten: bool = False
 ) -> dict[str, sitk.Image | Path]:

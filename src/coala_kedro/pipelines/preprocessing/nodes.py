@@ -26,6 +26,7 @@ from coala_kedro.imaging.consensus import (
 from coala_kedro.imaging.geometry import oriented
 from coala_kedro.imaging.inspection import Facts, inspect_anatomy, inspect_lesion_sizes
 from coala_kedro.imaging.label_map import compose_label_map
+from coala_kedro.imaging.lesion_labels import MASK_CONSTANTS
 from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_readers
 from coala_kedro.organs import EXPECTED_CENTRES_MM, LIVER_ID, SPLEEN_ID, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import Screening
@@ -111,7 +112,7 @@ def segment_organs(
     }
 
 
-@recipe("organ_mask", structures=STRUCTURE_IDS)
+@recipe("organ_mask", structures=STRUCTURE_IDS, **MASK_CONSTANTS)
 def _organ_mask(
     scan_id: str, scan: LazyVolume, organ_segmenter: OrganSegmenter, made_from: str
 ) -> sitk.Image:
