@@ -48,8 +48,9 @@ def held_volumes(
         same = known_as if content == held.identity.fingerprint else ""
         formerly = same or mark.get("formerly", {}).get(key, "")
         found.append(HeldVolume(held.identity, formerly or held.known_as))
-    linked = formerly_linked(recipe)
-    return [*found, *filter(None, [linked and _held(linked)])]
+    if (linked := formerly_linked(recipe)) and (held := _held(linked)):
+        found.append(held)
+    return found
 
 
 def known_in(path: Path, held: Iterable[HeldVolume]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -16,7 +17,7 @@ SEGMENT_THRESHOLD = 0.5
 """From which share of MaximumFractionalValue a fractional segment's voxel is in it, be it a
 probability or an occupancy."""
 
-MASK_CONSTANTS = {
+MASK_CONSTANTS: dict[str, Any] = {
     "segment_threshold": SEGMENT_THRESHOLD,
     "grid_tolerance": GRID_TOLERANCE,
     "lattice_tolerance": LATTICE_TOLERANCE,

@@ -24,14 +24,19 @@ def read_header(path: Path, keywords: Collection[str]) -> pydicom.Dataset | None
     try:
         with no_warnings():
             header = open_dicom(path, keywords)
-            for tag in [*(header or {}).keys()]:
-                with suppress(Exception):  # Whoever asks for it is told.
-                    header[tag]  # decoded now, as warnings quote it
-            return header
+            return _decoded(header) if header else header
     except OSError:
         raise
     except Exception:  # Of whatever type, wherever wrong bytes lead pydicom.
         return None
+
+
+def _decoded(header: pydicom.Dataset) -> pydicom.Dataset:
+    """The same, decoded now: warnings quote what is decoded."""
+    for tag in [*header.keys()]:
+        with suppress(Exception):  # Whoever asks for it is told.
+            header[tag]
+    return header
 
 
 def segment_labels(path: Path) -> list[str]:
