@@ -92,6 +92,49 @@ def test_the_phase_that_is_chosen_is_read(folder, name):
     assert_same(read_series(folder, choice), brighter(scan_of(), 200))
 
 
+def half_a_gap_up(made):
+    for slice_ in made:
+        x, y, z = slice_.ImagePositionPatient
+        set_elements(slice_, {"ImagePositionPatient": [x, y, z + 1.25]})
+    return made
+
+
+def thirds(made):
+    """As `made`, one third of a gap further up."""
+    for slice_ in made:
+        x, y, z = slice_.ImagePositionPatient
+        set_elements(slice_, {"ImagePositionPatient": [x, y, z + 2.5 / 3]})
+    return made
+
+
+@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("move", [half_a_gap_up, thirds])
+def test_phases_whose_slices_lie_between_each_other_are_no_finer_scan(folder, name, move):
+    """Half a gap apart they look like one series of twice as many slices."""
+    save([*move(phase(2, **PHASES[name][1])), *phase(1, **PHASES[name][0])], folder)
+    assert inspect_series(folder)["several_acquisitions"].count("8 slices of 2.5 mm") == 2
+    with pytest.raises(VolumeError, match="There are 2 acquisitions"):
+        read_series(folder)
+    choice = SeriesChoice(**CHOICES.get(name, {"phase": 2}))
+    moved = brighter(scan_of(), 200)
+    moved.SetOrigin(move(phase(2))[0].ImagePositionPatient)
+    assert_same(read_series(folder, choice), moved)
+
+
+@pytest.mark.parametrize("name", [None, *PHASES])
+def test_parts_of_one_acquisition_lie_beside_each_other(folder, name):
+    """The table went on; or slices are counted anyhow, such as by names as texts."""
+    made = slices_of(scan_of())
+    for n, slice_ in enumerate(made):
+        number = sorted(range(6, 14), key=str).index(n + 6)
+        set_elements(slice_, {"InstanceNumber": number})
+        for key, value in PHASES[name][n // 4].items() if name else ():
+            set_elements(slice_, {key: value(n) if callable(value) else value})
+    save(made, folder)
+    assert "several_acquisitions" not in inspect_series(folder)
+    assert_same(read_series(folder), scan_of())
+
+
 def test_phases_of_other_heights_and_one_of_them_turned_over(folder):
     """The arterial phase ends at the kidneys; the table went back for the other."""
     first = phase(1, AcquisitionTime=at(10, 0.4))[:5]

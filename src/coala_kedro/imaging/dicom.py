@@ -13,18 +13,21 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from coala_kedro.imaging.dicom_acquisitions import (
+    SAME_POSITION_MM,
+    Stack,
+    interleave,
+    n_at_one_place,
+)
 from coala_kedro.imaging.dicom_claims import inspect_claims
 from coala_kedro.imaging.dicom_files import same_pixels
 from coala_kedro.imaging.dicom_folder import read_headers
 from coala_kedro.imaging.dicom_headers import Numbers, SliceHeader
 from coala_kedro.imaging.dicom_origin import Origin
 from coala_kedro.imaging.dicom_stacks import (
-    SAME_POSITION_MM,
     SeriesChoice,
-    Stack,
     choose_stacks,
     describe_stacks,
-    n_at_one_place,
     n_copies,
 )
 from coala_kedro.imaging.dicom_tilt import straighten
@@ -108,7 +111,8 @@ def _inspect_stacks(stacks: Sequence[Stack], correct_tilt: bool) -> Facts:
     copies, at_one_place = 0, n_at_one_place(headers)
     if at_one_place:
         copies = n_copies(headers, same_pixels)
-    if len(stacks) > 1 and copies < at_one_place:
+    apart = copies < at_one_place if at_one_place else interleave([s.slices for s in stacks])
+    if len(stacks) > 1 and apart:
         return {"several_acquisitions": describe_stacks(stacks), "n_duplicate_slices": copies}
     positions_mm = np.array([h.position_mm for h in headers])
     facts = _inspect_positions(positions_mm, _axes(headers[0])[2])

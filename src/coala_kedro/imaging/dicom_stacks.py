@@ -1,40 +1,19 @@
-"""Which slices of a folder are one acquisition, and which of several is meant."""
+"""Which of several series or acquisitions in a folder is meant."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from coala_kedro.imaging.dicom_acquisitions import Stack, acquisitions, places
 
 if TYPE_CHECKING:
     from coala_kedro.imaging.dicom_headers import SliceHeader  # pydicom is slow
-
-SAME_POSITION_MM = 0.01
-_REGULAR_MM = 0.1
-"""How far gaps of one acquisition differ at most; positions are rounded."""
-
-_TELLING: dict[str, Callable[[SliceHeader], Any]] = {
-    "TemporalPositionIdentifier": lambda h: h.temporal_position,
-    "AcquisitionNumber": lambda h: h.acquisition,
-    "AcquisitionTime": lambda h: h.time_s,
-    "ImageType": lambda h: h.image_type,
-    "ConvolutionKernel": lambda h: h.kernel,
-    "SliceThickness": lambda h: h.thickness_mm,
-}
-"""What differs between acquisitions under one SeriesInstanceUID, in the order it is tried."""
-
-_ORDERING: dict[str, Callable[[SliceHeader], float | None]] = {
-    "AcquisitionTime": lambda h: h.time_s,
-    "InstanceNumber": lambda h: h.instance_number,
-}
-"""What grows from slice to slice, and from one acquisition to the next by more."""
 
 
 class SeriesChoice(BaseModel):
@@ -99,19 +78,6 @@ class SeriesChoice(BaseModel):
         ) and all(meant is None or re.fullmatch(meant, is_) for meant, is_ in texts)
 
 
-@dataclass(frozen=True)
-class Stack:
-    """The slices of one acquisition, or of what could not be told apart.
-
-    Attributes:
-        slices: In order of the files' names.
-        told_by: The attribute that tells it from others of its series; empty if it is alone.
-    """
-
-    slices: tuple[SliceHeader, ...]
-    told_by: str = ""
-
-
 def choose_stacks(headers: Sequence[SliceHeader], choice: SeriesChoice | None) -> list[Stack]:
     """Sort slices by series, and the slices of a series by acquisition.
 
@@ -128,7 +94,7 @@ def choose_stacks(headers: Sequence[SliceHeader], choice: SeriesChoice | None) -
     by_series: dict[str, list[SliceHeader]] = {}
     for header in fitting:
         by_series.setdefault(header.series, []).append(header)
-    stacks = [stack for slices in by_series.values() for stack in _acquisitions(slices)]
+    stacks = [stack for slices in by_series.values() for stack in acquisitions(slices)]
     stacks.sort(key=_moment)
     if choice is None or choice.phase is None:
         return stacks
@@ -158,14 +124,9 @@ def n_copies(slices: Sequence[SliceHeader], same: Same) -> int:
     """
     return sum(
         any(_is_copy(slice_, other, same) for other in at_place[:n])
-        for at_place in _places(slices)
+        for at_place in places(slices)
         for n, slice_ in enumerate(at_place)
     )
-
-
-def n_at_one_place(slices: Sequence[SliceHeader]) -> int:
-    """Count slices at whose place there is another before them."""
-    return sum(len(at_place) - 1 for at_place in _places(slices))
 
 
 def _is_copy(one: SliceHeader, other: SliceHeader, same: Same) -> bool:
@@ -197,97 +158,3 @@ def _described(phase: int, stack: Stack, several_series: bool) -> str:
         words.append(f"by {stack.told_by}{acquisition}")
     thickness = f" of {first.thickness_mm:g} mm" if first.thickness_mm else ""
     return f"{', '.join(words)}: {len(stack.slices)} slices{thickness}"
-
-
-def _acquisitions(slices: Sequence[SliceHeader]) -> list[Stack]:
-    whole = [Stack(tuple(slices))]
-    if not all(h.position_mm and h.cosines for h in slices):
-        return whole
-    single = _without_copies(slices)
-    if _is_regular(single):
-        return whole
-    for name, groups in itertools.chain(_by_value(slices), _by_order(slices)):
-        if len(groups) > 1 and all(map(_is_regular, map(_without_copies, groups))):
-            return [Stack(tuple(group), name) for group in groups]
-    return whole
-
-
-def _by_value(slices: Sequence[SliceHeader]) -> Iterator[tuple[str, list[list[SliceHeader]]]]:
-    for name, value in _TELLING.items():
-        groups: dict[Any, list[SliceHeader]] = {}
-        for slice_ in slices:
-            groups.setdefault(value(slice_), []).append(slice_)
-        yield name, [*groups.values()]
-
-
-def _by_order(slices: Sequence[SliceHeader]) -> Iterator[tuple[str, list[list[SliceHeader]]]]:
-    """Cut where a place comes again, if nothing grows as much within an acquisition."""
-    for name, value in _ORDERING.items():
-        if any(value(slice_) is None for slice_ in slices):
-            continue
-        ordered = sorted(slices, key=lambda h: value(h) or 0.0)
-        places = np.rint(_heights_mm(ordered) / SAME_POSITION_MM).tolist()
-        groups: list[list[SliceHeader]] = [[]]
-        seen: set[float] = set()
-        for slice_, place in zip(ordered, places, strict=True):
-            if place in seen:
-                groups.append([])
-                seen.clear()
-            groups[-1].append(slice_)
-            seen.add(place)
-        steps = np.diff([value(h) or 0.0 for h in ordered])
-        cuts = np.cumsum([len(group) for group in groups])[:-1] - 1
-        within = np.delete(steps, cuts)
-        # Instance numbers grow by 1 everywhere: there, the order of places must be the same.
-        apart = name == "InstanceNumber" or steps[cuts].min(initial=np.inf) > within.max(initial=0)
-        if apart and (name != "InstanceNumber" or _same_places(groups)):
-            yield name, groups
-
-
-def _same_places(groups: Sequence[Sequence[SliceHeader]]) -> bool:
-    first = [h.position_mm for h in groups[0]]
-    return all(
-        len(group) == len(first)
-        and np.allclose([h.position_mm for h in group], first, atol=SAME_POSITION_MM)
-        for group in groups
-    )
-
-
-def _without_copies(slices: Sequence[SliceHeader]) -> list[SliceHeader]:
-    """One of each image; images without a UID are all kept."""
-    return [*{h.instance or str(h.path): h for h in slices}.values()]
-
-
-def _is_regular(slices: Sequence[SliceHeader]) -> bool:
-    """Whether the slices are one stack; some may be missing."""
-    if len(slices) == 1:
-        return False
-    first = slices[0]
-    alike = all(
-        h.size == first.size and np.allclose(h.cosines, first.cosines, atol=1e-3) for h in slices
-    )
-    if not alike or n_at_one_place(slices):
-        return False
-    gaps_mm = np.diff(sorted(_heights_mm(slices)))
-    usual_mm = float(np.median(gaps_mm))
-    steps = np.maximum(np.rint(gaps_mm / usual_mm), 1)
-    return bool(np.abs(gaps_mm - steps * usual_mm).max() <= _REGULAR_MM)
-
-
-def _places(slices: Sequence[SliceHeader]) -> list[list[SliceHeader]]:
-    """Slices at one place, together; of slices in several directions, by the first one's."""
-    heights_mm = _heights_mm(slices)
-    order = np.argsort(heights_mm, kind="stable")
-    places: list[list[SliceHeader]] = []
-    last_mm = -math.inf
-    for index in order:
-        if heights_mm[index] - last_mm > SAME_POSITION_MM:
-            places.append([])
-        places[-1].append(slices[index])
-        last_mm = heights_mm[index]
-    return places
-
-
-def _heights_mm(slices: Sequence[SliceHeader]) -> np.ndarray:
-    row, column = np.reshape(slices[0].cosines, (2, 3))
-    return np.array([h.position_mm for h in slices]) @ np.cross(row, column)
