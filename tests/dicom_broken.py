@@ -130,6 +130,15 @@ def structures(regions=None, grid=None, frame_of=None, **options):
     return bring
 
 
+def interleaved(hospital):
+    """Every second acquisition half a gap further up."""
+    for n, path in enumerate(sorted(folder(hospital).iterdir())):
+        made = pydicom.dcmread(path)
+        x, y, z = made.ImagePositionPatient
+        set_elements(made, {"ImagePositionPatient": [x, y, z + 2.5 * (n >= 13)]})
+        made.save_as(path)
+
+
 def choosing(**series):
     def bring(hospital):
         hospital.scan_entry["series"] = series
@@ -157,6 +166,12 @@ BROKEN = {
         phases({"ConvolutionKernel": "B70"}, {"ConvolutionKernel": "I30"}),
         "several_acquisitions"),
     "two phases that nothing tells apart": (phases({}, {}), "overlapping_slices"),
+    "a phase between the other's slices": (
+        both(phases({"AcquisitionNumber": 1}, {"AcquisitionNumber": 2}), interleaved),
+        "several_acquisitions"),
+    "two kernels at heights of their own": (
+        both(phases({"ConvolutionKernel": "B70"}, {"ConvolutionKernel": "I30"}), interleaved),
+        "several_acquisitions"),
     "a copy of each slice": (
         lambda h: [shutil.copy(p, p.with_name(f"{p.name} (1)")) for p in folder(h).iterdir()],
         "duplicate_slices"),

@@ -83,6 +83,13 @@ def test_other_dicom_objects_are_no_slices(folder):
     assert_same(read_series(folder), scan_of())
 
 
+def test_slices_in_a_folder_below_are_not_read_and_that_is_told(folder):
+    made = slices_of(scan_of())
+    save(made, folder)
+    save(made[:2], folder / "Doe^Jane")
+    assert inspect_series(folder) == SOUND | {"other_files": "1 folders"}
+
+
 @pytest.mark.parametrize("name", ["IM0099", "0099.dcm", "IM0099.IMA"])
 @pytest.mark.parametrize("content", [b"", bytes(4000), b"not DICOM"])
 def test_what_is_named_like_a_slice_and_is_none_is_damaged(folder, name, content):

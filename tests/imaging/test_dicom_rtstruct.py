@@ -1,5 +1,6 @@
 """Outlines of radiotherapy planning, held against solids of known volume and SimpleITK's fill."""
 
+import copy
 import math
 
 import numpy as np
@@ -234,6 +235,26 @@ def test_it_is_held_against_the_scan_by_series_and_frame(tmp_path, path):
         roi.ReferencedFrameOfReferenceUID = uid("another")
     made.save_as(path)
     assert [*compare_origins(rtstruct_origin(path), scan)] == ["other_frame"]
+
+
+def test_regions_of_other_frames_in_one_file_are_held_against_their_own(tmp_path, path):
+    own = slices_of(scan_of(), series="own")
+    save(own, tmp_path / "ct")
+    ball = sphere(scan_of(), 20)
+    write_rtstruct({"on the CT": ball, "on the MR": ball}, own, path)
+    made = pydicom.dcmread(path)
+    (frame,) = made.ReferencedFrameOfReferenceSequence
+    other = copy.deepcopy(frame)
+    other.FrameOfReferenceUID = uid("MR")
+    made.ReferencedFrameOfReferenceSequence.append(other)
+    made.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = uid("MR")
+    made.save_as(path)
+    scan = series_origin(tmp_path / "ct")
+    assert compare_origins(rtstruct_origin(path, "on the CT"), scan) == {}
+    assert [*compare_origins(rtstruct_origin(path, "on the MR"), scan)] == ["other_frame"]
+    with pytest.raises(VolumeError) as told:
+        rtstruct_origin(path, "elsewhere")
+    assert told.value.code == "no_segment"
 
 
 @given(

@@ -17,7 +17,7 @@ from dicom_broken import (
     structures,
 )
 from dicom_hospital import DicomHospital
-from dicom_writer import save, set_elements, write_seg
+from dicom_writer import save, set_elements, slices_of, write_seg
 from highdicom.seg import SegmentationTypeValues
 from hospital import READERS, SIZE_ZYX, abdomen, image
 from pydicom.uid import ComprehensiveSRStorage, DeflatedExplicitVRLittleEndian, RLELossless
@@ -130,7 +130,66 @@ def a_whole_study(hospital):
     hospital.scan_entry["series"] = {"description": "(?i).*PV.*", "slice_thickness_mm": 5}
 
 
+def lying(orientation, position):
+    """The same patient, who lay otherwise, and whose outlines were drawn on that."""
+
+    def bring(hospital):
+        turned, crlm = (sitk.DICOMOrient(image(voxels), orientation) for voxels in abdomen(0)[::2])
+        made = slices_of(
+            turned, series="a_pre", PatientPosition=position, **hospital.day_of("a_pre")
+        )
+        hospital.replace(made[::-1])
+        outlined = sitk.GetArrayFromImage(crlm)
+        labels = [f"{reader} tumour 1" for reader in READERS]
+        write_seg(dict.fromkeys(labels, outlined), made, hospital.seg("a_pre"))
+
+    return bring
+
+
+def private_objects(hospital):
+    """Of a scanner, beside the slices: of its modality, without pixels."""
+    made = one_more(hospital, "raw", 2, SOPClassUID="1.2.840.113619.4.27", PixelData=None)
+    save(made, folder(hospital), ["raw_1", "raw_2"])
+
+
+def noise_in_directions(hospital):
+    made = hospital.series()
+    for n, slice_ in enumerate(made):
+        off = 5e-5 + (n % 2 - 0.5) * 1e-8
+        set_elements(slice_, {"ImageOrientationPatient": [1, off, 0, -off, 1, 0]})
+    hospital.replace(made)
+
+
+def junk_in_high_bits(hospital):
+    """Overlays were stored there."""
+    made = hospital.series()
+    for slice_ in made:
+        pixels = np.frombuffer(slice_.PixelData, np.uint16)
+        slice_.PixelData = (pixels | (0x8000 * (pixels % 2))).astype(np.uint16).tobytes()
+        set_elements(slice_, {"BitsStored": 12, "HighBit": 11})
+    hospital.replace(made)
+
+
+def unlike_values(hospital):
+    """Signed without a rescale and unsigned with one."""
+    made = hospital.series()
+    for slice_ in made[::2]:
+        hu = np.frombuffer(slice_.PixelData, np.uint16).astype(np.int16) - 1024
+        slice_.PixelData = hu.astype(np.int16).tobytes()
+        set_elements(slice_, {"PixelRepresentation": 1, "RescaleIntercept": 0})
+    hospital.replace(made)
+
+
 ODD = {
+    "prone": (lying("RAS", "HFP"),),
+    "feet first": (lying("RPI", "FFS"),),
+    "feet first, prone": (lying("LAI", "FFP"),),
+    "on the right side": (lying("ALS", "HFDR"),),
+    "on the left side, feet first": (lying("ARI", "FFDL"),),
+    "a scanner's private objects": (private_objects, "other_files"),
+    "directions that are rounded": (noise_in_directions,),
+    "what is left in the high bits": (junk_in_high_bits,),
+    "signed and unsigned slices": (unlike_values,),
     "slices without preamble": (bare,),
     "RLE": (compressed(RLELossless),),
     "deflated": (deflated,),
@@ -165,10 +224,12 @@ def test_what_is_odd_but_sound_is_used_as_the_hospital_has_it(hospital, name):
     scans, masks = hospital.imported(accepted)
     hu, _, crlm = abdomen(0)
     source = image(hu)
-    assert grid_differences(scans["a_pre"], source) == []
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(scans["a_pre"]), hu)
+    assert_as(scans["a_pre"], source)
     for reader in READERS:
-        mask = masks[f"{reader}/a_pre"]
-        assert grid_differences(mask, source) == []
-        expected = getattr(hospital, "sparse", crlm)
-        np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), expected)
+        assert_as(masks[f"{reader}/a_pre"], image(getattr(hospital, "sparse", crlm)))
+
+
+def assert_as(made, expected):
+    made = sitk.DICOMOrient(made, "LPS")
+    assert grid_differences(made, expected) == []
+    np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (made, expected)))

@@ -109,7 +109,16 @@ def with_two_patients(made):
         slice_.PatientID = f"P{number // 7}"
 
 
+def with_two_frames(made):
+    for slice_ in made[7:]:
+        slice_.FrameOfReferenceUID = uid("after the patient moved")
+
+
 BROKEN = {
+    "two frames of reference": (spoiled(with_two_frames), "several_frames_of_reference"),
+    "iodine in mg/mL": (all_with(RescaleType="MGML"), "no_hu"),
+    "effective atomic numbers": (all_with(RescaleType="Z_EFF"), "no_hu"),
+    "one slice of electron densities": (one_with(RescaleType="ED"), "no_hu"),
     "another spacing of slices": (all_with(SpacingBetweenSlices=2.5), "other_slice_spacing"),
     "a gap for a spacing": (all_with(SpacingBetweenSlices=0.5), "other_slice_spacing"),
     "slices of 1 mm every 5 mm": (all_with(SliceThickness=1), "slices_apart"),

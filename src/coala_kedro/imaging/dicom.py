@@ -7,7 +7,7 @@ a wrong geometry, so positions are measured here before anything is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,8 @@ from coala_kedro.imaging.untrusted import size_fault
 
 _BYTES_A_VOXEL = 2
 _DECIMALS = 4
-"""Headers hold decimal text: directions and spacings that agree to so many places are the same."""
+_SAME = 1e-4
+"""Headers hold decimal text: directions and spacings that differ by so little are the same."""
 
 Facts = dict[str, bool | int | float | str]
 
@@ -95,8 +96,8 @@ def inspect_series(
         "is_secondary_capture": any(h.is_secondary_capture for h in headers),
         "is_multiframe": any(h.n_frames > 1 for h in headers),
         "has_rescale": all(h.has_rescale for h in headers),
-        "n_slice_grids": len({_slice_grid(h) for h in headers}),
-        "n_orientations": len({_rounded(h.cosines) for h in headers}),
+        "n_slice_grids": _n_different(_slice_grid(h) for h in headers),
+        "n_orientations": _n_different(h.cosines for h in headers),
     }
     facts |= _inspect_stacks(stacks, correct_tilt)
     return facts | inspect_claims(headers, acquired_on)
@@ -189,8 +190,8 @@ def _check_one_series(headers: Sequence[SliceHeader], n_unreadable: int) -> None
         raise VolumeError("The files do not say where their slices lie")
     counted = {
         "series": len({h.series for h in headers}),
-        "sizes or spacings of slices": len({_slice_grid(h) for h in headers}),
-        "directions of slices": len({_rounded(h.cosines) for h in headers}),
+        "sizes or spacings of slices": _n_different(_slice_grid(h) for h in headers),
+        "directions of slices": _n_different(h.cosines for h in headers),
         "values a voxel": max(h.n_values for h in headers),
         "frames a file": max(h.n_frames for h in headers),
     }
@@ -203,7 +204,7 @@ def _read_slices(headers: Sequence[SliceHeader]) -> sitk.Image:
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")  # It reads files without preamble, if it is asked at all.
     reader.SetFileNames([str(h.path) for h in headers])
-    pixel_type = _pixel_type({h.rescale for h in headers})
+    pixel_type = _pixel_type({h.rescale for h in headers}, {h.stored for h in headers})
     if pixel_type is not None:
         reader.SetOutputPixelType(pixel_type)
     reader.SetGlobalWarningDisplay(False)
@@ -219,19 +220,24 @@ def _read_slices(headers: Sequence[SliceHeader]) -> sitk.Image:
     return image
 
 
-def _pixel_type(rescales: set[tuple[float, float]]) -> int | None:
+def _pixel_type(rescales: set[tuple[float, float]], stored: set[Numbers]) -> int | None:
     """The type that holds all slices' HU; None leaves it to GDCM, which looks at the first."""
     if not all(value.is_integer() for rescale in rescales for value in rescale):
         return sitk.sitkFloat32
-    return None if len(rescales) == 1 else sitk.sitkInt32
+    return None if len(rescales) == len(stored) == 1 else sitk.sitkInt32
 
 
 def _slice_grid(header: SliceHeader) -> Numbers:
-    return header.size + _rounded(header.spacing_mm)
+    return header.size + header.spacing_mm
 
 
-def _rounded(values: Numbers) -> Numbers:
-    return tuple(round(value, _DECIMALS) + 0.0 for value in values)
+def _n_different(several: Iterable[Numbers]) -> int:
+    kinds: list[Numbers] = []
+    for values in set(several):
+        same = (len(k) == len(values) and np.allclose(k, values, rtol=0, atol=_SAME) for k in kinds)
+        if not any(same):
+            kinds.append(values)
+    return len(kinds)
 
 
 def _axes(header: SliceHeader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -24,8 +24,16 @@ from coala_kedro.imaging.nifti_forms import SPACING_TOLERANCE
 if TYPE_CHECKING:
     from coala_kedro.imaging.dicom_headers import SliceHeader
 
-CLAIM_TAGS = (*PERSON_TAGS, "SpacingBetweenSlices", "ImagerPixelSpacing")
+CLAIM_TAGS = (*PERSON_TAGS, "SpacingBetweenSlices", "ImagerPixelSpacing", "RescaleType")
 """All that is read of a header for it."""
+
+_OTHER_UNITS = {
+    "OD": "optical density", "HU_MOD": "modified Hounsfield units", "PCT": "percent",
+    "MGML": "mg/mL", "Z_EFF": "effective atomic numbers", "ED": "electron densities",
+    "EDW": "electron densities", "HU": "",
+}  # fmt: skip
+"""Defined terms of RescaleType (PS3.3 C.11.1.1.2) but for "unspecified", which exporters write for
+HU too."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +44,13 @@ class Claims:
         person: Whose it is.
         between_mm: From slice to slice; 0 if it is not told.
         imager_spacing_mm: At the detector, between rows and columns: of no use for a CT.
+        other_units: What its values are, in words, if they are no HU.
     """
 
     person: Person
     between_mm: float
     imager_spacing_mm: tuple[float, ...]
+    other_units: str
 
 
 def read_claims(header: pydicom.Dataset) -> Claims:
@@ -49,6 +59,7 @@ def read_claims(header: pydicom.Dataset) -> Claims:
         person=read_person(header),
         between_mm=abs(next(iter(_numbers(header, "SpacingBetweenSlices", 1)), 0.0)),
         imager_spacing_mm=_numbers(header, "ImagerPixelSpacing", 2),
+        other_units=_OTHER_UNITS.get(str(header.get("RescaleType", "")).strip(), ""),
     )
 
 
@@ -61,8 +72,9 @@ def inspect_claims(headers: Sequence[SliceHeader], acquired_on: str) -> Facts:
 
     Returns:
         Where the headers say so `slice_thickness_mm`, `scanner`, `told_slice_spacing_mm`
-        (SpacingBetweenSlices); where there are several `n_patients`; where it differs, in words
-        `other_pixel_spacing`; and see `dicom_person.inspect_persons`.
+        (SpacingBetweenSlices); where there are several `n_patients`, `n_frames_of_reference`
+        (of one series); where it differs, in words `other_pixel_spacing`, `other_units`; and see
+        `dicom_person.inspect_persons`.
     """
     usual: Facts = {
         "slice_thickness_mm": _most_common(h.thickness_mm for h in headers),
@@ -70,6 +82,11 @@ def inspect_claims(headers: Sequence[SliceHeader], acquired_on: str) -> Facts:
         "scanner": headers[0].scanner,
     }
     facts = {name: value for name, value in usual.items() if value}
+    if units := {h.claims.other_units for h in headers} - {""}:
+        facts["other_units"] = ", ".join(sorted(units))
+    frames = {(h.series, h.frame_of_reference) for h in headers if h.frame_of_reference}
+    if (of_one := max(Counter(series for series, _ in frames).values(), default=0)) > 1:
+        facts["n_frames_of_reference"] = of_one
     persons = [h.claims.person for h in headers]
     if (several := n_patients(persons)) > 1:
         facts["n_patients"] = several

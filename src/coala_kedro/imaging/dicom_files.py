@@ -91,6 +91,8 @@ def is_image(header: pydicom.Dataset) -> bool:
     kind = UID(str(header.get("SOPClassUID", "")))
     if kind.name != kind:  # pydicom knows the class
         return "Image Storage" in kind.name
+    if kind and kind.is_private:
+        return _PIXELS in header  # such as raw data beside a scanner's series
     return _PIXELS in header or header.get("Modality", _CT) == _CT
 
 

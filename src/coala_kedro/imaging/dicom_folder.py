@@ -28,8 +28,8 @@ class FolderContent:
         headers: Of the images, in order of the files' names.
         n_unreadable: Slices that cannot be read: cut off, of values without sense, or files that
             are no DICOM but are named like a slice.
-        others: What is no image, counted, in words: modalities of other DICOM objects, and names
-            or endings of other files, as far as they can be nobody's.
+        others: What is no image, counted, in words: modalities of other DICOM objects, names or
+            endings of other files, as far as they can be nobody's, and folders.
     """
 
     headers: tuple[SliceHeader, ...]
@@ -45,15 +45,16 @@ def read_headers(folder: Path) -> FolderContent:
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     listed = [(path, path.stat()) for path in files if path.is_file()]
     return _read_headers(
-        tuple((path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in listed)
+        tuple((path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in listed),
+        n_folders=sum(path.is_dir() and any(path.iterdir()) for path in files),
     )
 
 
 @functools.lru_cache(maxsize=4)
-def _read_headers(files: tuple[tuple[Path, int, int, int], ...]) -> FolderContent:
+def _read_headers(files: tuple[tuple[Path, int, int, int], ...], n_folders: int) -> FolderContent:
     headers: list[SliceHeader] = []
     strays: list[Path] = []
-    others: Counter[str] = Counter()
+    others: Counter[str] = Counter({"folders": n_folders} if n_folders else {})
     n_unreadable = 0
     for path, *_ in files:
         try:

@@ -30,7 +30,8 @@ HEADER_TAGS = (
     "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient",
     "SliceThickness",
     # The voxels.
-    "SamplesPerPixel", "BitsAllocated", "RescaleSlope", "RescaleIntercept", "PixelData",
+    "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope",
+    "RescaleIntercept", "PixelData",
     # The scanner, by which results are grouped.
     "Manufacturer", "ManufacturerModelName",
 )  # fmt: skip
@@ -62,6 +63,7 @@ class SliceHeader:
         n_frames: In the file.
         has_rescale: Whether stored values can be made HU.
         rescale: Slope and intercept; 1 and 0 where they are absent.
+        stored: Bits of a value, and whether it is signed.
         size: Rows, columns.
         spacing_mm: Between rows, between columns.
         position_mm: Of the first voxel's centre (xyz, LPS).
@@ -91,6 +93,7 @@ class SliceHeader:
     n_frames: int
     has_rescale: bool
     rescale: tuple[float, float]
+    stored: Numbers
     size: Numbers
     spacing_mm: Numbers
     position_mm: Numbers
@@ -135,6 +138,7 @@ def read_slice_header(header: pydicom.Dataset, path: Path) -> SliceHeader:
         n_frames=_count(header, "NumberOfFrames"),
         has_rescale=bool(slope and slope[0] and intercept),
         rescale=((slope or (1.0,))[0], (intercept or (0.0,))[0]),
+        stored=_numbers(header, "BitsStored") + _numbers(header, "PixelRepresentation"),
         size=_numbers(header, "Rows") + _numbers(header, "Columns"),
         spacing_mm=_spacing_mm(header),
         position_mm=_numbers(header, "ImagePositionPatient", 3),

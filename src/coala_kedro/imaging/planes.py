@@ -10,6 +10,8 @@ SLICE_TOLERANCE_MM = 0.1
 """How far a plane may lie from its slice: as irregular as the slices of a series may be."""
 _SLICE_TOLERANCE_VOXELS = 0.25
 """And how far at most: half-way between two slices, it is on neither."""
+_SAME_SHARE = 0.9
+"""Of a polygon, which another within it fills that is the same: no hole leaves so thin a rim."""
 
 
 def to_index(points_mm: np.ndarray, grid: Grid) -> np.ndarray:
@@ -110,21 +112,30 @@ def fill_polygon(corners: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.bitwise_xor.accumulate(toggles, axis=1)[:, :-1].astype(bool)
 
 
-def fill_polygons(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+def fill_polygons(
+    polygons: list[np.ndarray], shape: tuple[int, int], *, xor: bool = False
+) -> np.ndarray:
     """Fill the polygons of one plane: one that lies wholly in another is a hole in it.
 
     Args:
-        polygons: Corners as `fill_polygon` takes them; the same polygon counts once.
+        polygons: Corners as `fill_polygon` takes them; one that is there twice counts once,
+            wherever it begins, whichever way it goes and however it is rounded.
         shape: Rows and columns of the plane.
+        xor: Whether what lies in two of them is outside, even if they only overlap.
 
     Returns:
         Array (row, column) of bool.
     """
-    single = {polygon.tobytes(): polygon for polygon in polygons}
-    filled = [fill_polygon(polygon, shape) for polygon in single.values()]
-    plane = np.zeros(shape, bool)
+    filled = [fill_polygon(polygon, shape) for polygon in polygons]
+    plane, known = np.zeros(shape, bool), []
     for inside in sorted(filled, key=np.count_nonzero, reverse=True):
-        if plane[inside].all():
+        enough = np.count_nonzero(inside)
+        if any(k[inside].all() and enough >= _SAME_SHARE * np.count_nonzero(k) for k in known):
+            continue
+        known.append(inside)
+        if xor:
+            plane ^= inside
+        elif plane[inside].all():
             plane &= ~inside
         else:
             plane |= inside

@@ -124,7 +124,7 @@ class SourceVolume:
             if self.format == "rtstruct":
                 from coala_kedro.imaging.dicom_rtstruct import rtstruct_origin
 
-                return rtstruct_origin(path)
+                return rtstruct_origin(path, self.segments)
             from coala_kedro.imaging.dicom_seg import seg_origin
 
             return seg_origin(path)

@@ -156,6 +156,8 @@ SCAN_CHECKS = (
     Check("mixed_orientations", "refuse", _several("n_orientations"), ONE_SERIES),
     Check("mixed_slice_sizes", "refuse", _several("n_slice_grids"), ONE_SERIES),
     Check("several_patients", "refuse", _several("n_patients"), "keep one patient's series in the folder"),
+    Check("several_frames_of_reference", "refuse", _several("n_frames_of_reference"), "the slices' positions cannot be held against each other: keep those of one frame in the folder, or export the series again"),
+    Check("no_hu", "refuse", _is("other_units"), "use a conventional series in HU, no map of a dual-energy scan"),
     Check("other_slice_spacing", "refuse", _is("other_slice_spacing"), EXPORT),
     Check("other_pixel_spacing", "refuse", _is("other_pixel_spacing"), EXPORT),
     Check("slices_apart", "warn", _is("slices_apart"), "are slices missing? export the whole series"),
