@@ -105,7 +105,14 @@ def test_a_name_that_is_not_there_is_told_without_those_that_are(tmp_path, scan)
 
 @pytest.mark.parametrize(
     ("told", "written"),
-    [("LabelValue:=1", "LabelValue:=one"), ("Layer:=1", "Layer:=7"), ("Layer:=1", "Layer:=-1")],
+    [
+        ("LabelValue:=1", "LabelValue:=one"),
+        ("LabelValue:=1", "LabelValue:=0"),
+        ("LabelValue:=2", "LabelValue:=1"),
+        ("LabelValue:=2", "Value:=2"),
+        ("Layer:=1", "Layer:=7"),
+        ("Layer:=1", "Layer:=-1"),
+    ],
 )
 def test_a_damaged_header_is_told(tmp_path, scan, told, written):
     path = tmp_path / "mask.seg.nrrd"

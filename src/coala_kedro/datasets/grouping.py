@@ -22,7 +22,8 @@ def by_scan(volumes: Mapping[str, V]) -> dict[str, dict[str, V]]:
         if not name:
             raise DatasetError(
                 f"The volume '{key}' lies in no subfolder: move it to <name>/{key}, where the name "
-                "tells whose it is, such as reader_1."
+                "tells whose it is, such as reader_1; or name the reader in the catalog entry, "
+                "such as `values: {reader_1: 2}` of label files or `segments: {reader_1: Tumor}`."
             )
         grouped.setdefault(scan, {})[name] = volume
     return grouped

@@ -86,6 +86,10 @@ def select_segments(
         segments = _segments(header, segmentation.GetNumberOfComponentsPerPixel() > 1)
     except ValueError:
         raise VolumeError("The header tells a segment's layer or value by no number") from None
+    if len({(s.layer, s.value) for s in segments}) < len(segments) or any(
+        s.value < 1 for s in segments
+    ):
+        raise VolumeError("The header does not tell each segment's own value, from 1 up")
     chosen = [s for s in segments if re.fullmatch(pattern, s.name)]
     if not chosen:
         raise VolumeError(

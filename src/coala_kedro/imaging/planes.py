@@ -127,7 +127,8 @@ def fill_polygons(
         Array (row, column) of bool.
     """
     filled = [fill_polygon(polygon, shape) for polygon in polygons]
-    plane, known = np.zeros(shape, bool), []
+    plane = np.zeros(shape, bool)
+    known: list[np.ndarray] = []
     for inside in sorted(filled, key=np.count_nonzero, reverse=True):
         enough = np.count_nonzero(inside)
         if any(k[inside].all() and enough >= _SAME_SHARE * np.count_nonzero(k) for k in known):
