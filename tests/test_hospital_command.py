@@ -9,6 +9,7 @@ from hospital import Hospital, abdomen, image, write, write_pacs
 from coala_kedro import cli
 from coala_kedro.cohort import CohortError, check_scan_table
 from coala_kedro.datasets import HospitalVolumesDataset, ScanTableDataset
+from coala_kedro.disk import DiskFullError
 
 
 @pytest.fixture
@@ -218,3 +219,17 @@ def test_a_cell_that_is_not_understood_is_not_shown_with_pseudonyms(
     assert refused.exit_code == 1
     assert "column 'name' holds" in refused.output
     assert (WHO in refused.output) is not pseudonyms
+
+
+def test_a_table_that_a_full_disk_cuts_is_not_there(disk_of):
+    """What is there is left as it is: half a scan table would be for ever."""
+    place = disk_of(64)
+    path, table = place / "data" / "scans.csv", "scan_id,patient_id\n" * 10_000
+    with pytest.raises(DiskFullError, match=f"The disk of {path.parent} is full"):
+        cli._write_new(path, table)
+    assert [*path.parent.iterdir()] == []
+    disk_of(1024)
+    cli._write_new(path, table)
+    assert path.read_text(encoding="utf-8") == table
+    with pytest.raises(FileExistsError):
+        cli._write_new(path, "")

@@ -25,6 +25,7 @@ from coala_kedro.cohort import (
     check_scan_table,
     scans_with_role,
 )
+from coala_kedro.disk import DiskFullError, written_whole
 from coala_kedro.sources.entries import Proposal, examples
 from coala_kedro.sources.proposal import propose
 from coala_kedro.sources.scan_table import ClinicalSheet, SheetError
@@ -194,15 +195,22 @@ def _write(proposal: Proposal) -> None:
             write(ROOT / relative)
         except FileExistsError:
             click.secho(f"{relative} is there already and was left as it is.", fg="yellow")
+        except DiskFullError as error:
+            raise click.ClickException(str(error)) from None
         else:
             click.echo(f"wrote {relative}")
 
 
 def _write_new(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(path):
+        raise FileExistsError
     mode = 0o600 if path.name == "pseudonyms.csv" else 0o666  # it tells whose the scans are
-    with open(path, "x", encoding="utf-8", newline="", opener=partial(os.open, mode=mode)) as file:
-        file.write(text)
+    content = text.encode()
+    with (
+        written_whole(path, "a file", len(content)) as unfinished,
+        open(unfinished, "xb", opener=partial(os.open, mode=mode)) as file,
+    ):
+        file.write(content)
 
 
 def _link_new(path: Path, target: Path) -> None:
