@@ -174,7 +174,11 @@ def kedro_run(client, monkeypatch):
         told = {
             "project_path": str(Path.home() / "study"),
             "env": "oslo",
-            "runtime_params": {"raw": "/pacs/export", "protocol": {"epochs": 3, "at": "s3://b/x"}},
+            "runtime_params": {
+                "raw": "/pacs/export",
+                "more": ["/pacs/a"],
+                "protocol": {"epochs": 3, "at": "s3://b/x"},
+            },
         }
         hooks.before_pipeline_run(told)
         mlflow.end_run()

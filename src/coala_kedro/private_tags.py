@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -51,5 +50,5 @@ def _without_places(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: _without_places(value) if isinstance(value, Mapping) else value
         for name, value in parameters.items()
-        if not ("/" in str(value) and isinstance(value, str | Path))
+        if isinstance(value, Mapping) or "/" not in str(value)  # lists of them too
     }
