@@ -53,10 +53,8 @@ def assemble_training_set(
         A `TrainingSet` as plain data.
     """
     patients = accepted_scans.set_index("scan_id")["patient_id"]
-    chosen = {
-        scan_id: ("manual", label_maps[scan_id])
-        for scan_id in scans_with_role(accepted_scans, "manual")
-    }
+    manual = scans_with_role(accepted_scans, "manual")
+    chosen = {scan_id: ("manual", label_maps[scan_id]) for scan_id in manual}
     if pseudo_label_maps is not None and pseudo_label_review is not None:
         accepted = pseudo_label_review.loc[pseudo_label_review["accepted"], "scan_id"]
         chosen |= {scan_id: ("pseudo", pseudo_label_maps[scan_id]) for scan_id in accepted}
@@ -270,12 +268,8 @@ def _collection() -> Pipeline:
 
 def _fold_pipeline(fold: str) -> Pipeline:
     shared = {"preprocessed": "preprocessed", "folds": "folds"}
-    settings = {
-        "fold": "params:fold",
-        "model_name": "params:name",
-        "protocol": "params:protocol",
-        "compute": "params:compute",
-    }
+    settings = {name: f"params:{name}" for name in ("fold", "protocol", "compute")}
+    settings["model_name"] = "params:name"
     other_lowres = {name: f"{name}.lowres" for name in FOLDS if name != fold}
     return Pipeline(
         [
