@@ -116,6 +116,8 @@ HEADERS = {
     "voxels of a pair cut off": (as_cut_pair, "unreadable"),
     "Analyze": (as_analyze, NO_SIDES),
     "NRRD without space": (as_nrrd(LPS, b"space dimension: 3"), NO_SIDES),
+    "NRRD of fewer slices": (as_nrrd(b"108 108 13", b"108 108 11"), "unreadable"),
+    "MetaImage of fewer slices": (as_meta(b"108 108 13", b"108 108 11"), "unreadable"),
     "NRRD that tells no direction": (as_nrrd(DIRECTIONS, b"none none none"), "no_spacing"),
     "NRRD sheared": (as_nrrd(b"(0,0,5)", b"(0,1,4.9)"), "sheared"),
     "MetaImage sheared": (as_meta(MATRIX, b"1 0 0 0.1 1 0 0 0 1"), "sheared"),

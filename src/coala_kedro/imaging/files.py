@@ -23,6 +23,7 @@ from coala_kedro.imaging.untrusted import (
     file_fault,
     size_fault,
     stored_bytes,
+    surplus_fault,
 )
 
 _CHUNK_BYTES = 1 << 20
@@ -103,15 +104,16 @@ def check_untrusted(path: Path) -> None:
     """Make sure that a file can be opened and needs no more memory than a CT, by its header.
 
     Raises:
-        VolumeError: It is no file, its data file is not beside it, or its size is not to be
-            believed.
+        VolumeError: It is no file, its data file is not beside it, or its size cannot be believed.
     """
     check_file(path)
     if nifti := NiftiFile.at(path):
-        promised, stored = nifti.needed_bytes or 0, nifti.path.stat().st_size
+        fault = size_fault(nifti.needed_bytes or 0, nifti.path.stat().st_size)
     else:
-        promised, stored = _promised_bytes(read_grid(path)), stored_bytes(path)
-    if fault := size_fault(promised, stored):
+        promised = _promised_bytes(grid := read_grid(path))
+        fault = size_fault(promised, stored_bytes(path))
+        fault = fault or surplus_fault(path, promised, grid.GetSize()[-1])
+    if fault:
         raise VolumeError(f"{path} cannot be read: {fault}")
 
 
@@ -178,8 +180,7 @@ def is_read_alike(path: Path) -> bool:
     Not so in other units than mm, in NIfTI-2, where only the name says gzip, and where a form of an
     atlas stands beside the scanner's. True of what is no NIfTI, which nobody reads.
     """
-    nifti = NiftiFile.at(path)
-    return nifti is None or nifti.is_plain
+    return not (nifti := NiftiFile.at(path)) or nifti.is_plain
 
 
 def volume_header_facts(path: Path) -> dict[str, bool | int | float | str]:
@@ -252,10 +253,9 @@ def check_content(path: Path, needed_bytes: int = 0) -> int:
 def write_volume(image: sitk.Image, path: Path) -> None:
     """Write a volume beside its place, compressed where the format can; rename it when it is whole.
 
-    Only voxels and grid are written, no texts of the header that it came with.
-
-    SimpleITK's NIfTI writer tells of a full disk on standard error alone, its others forget their
-    last bytes: what was written is read again before it gets its name.
+    Only voxels and grid are written, no texts of a header. SimpleITK's NIfTI writer tells of a full
+    disk on standard error alone, its others forget their last bytes: what was written is read again
+    before it gets its name.
 
     Raises:
         DiskFullError: The disk is full; what was there before is untouched.

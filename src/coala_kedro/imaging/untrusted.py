@@ -20,6 +20,9 @@ _DEFLATED, _DICOM_START_BYTES = b"1.2.840.10008.1.2.1.99", 2048
 _DATA_FILE = re.compile(
     rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]+?)[ \t]*\r?$", re.M | re.I
 )
+_NRRD_END, _META_END = re.compile(rb"\r?\n\r?\n"), re.compile(rb"ElementDataFile[^\n]*\n")
+_RAW = re.compile(rb"^(encoding: *raw|BinaryData *= *True)", re.M | re.I)
+_COMPRESSED = re.compile(rb"^CompressedData *= *True", re.M | re.I)
 _WITH_DATA_FILE = (".mhd", ".mha", ".nhdr", ".nrrd")
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -108,6 +111,30 @@ def size_fault(promised_bytes: int, stored_bytes: int) -> str:
     if promised_bytes > _MAX_COMPRESSION * stored_bytes:
         return f"its header tells of {promised_bytes} bytes of voxels, it has {stored_bytes}"
     return ""
+
+
+def surplus_fault(path: Path, promised_bytes: int, n_slices: int) -> str:
+    """Why a NRRD or MetaImage has more raw voxels than told, in words; empty if it has not.
+
+    Slices left out of the header are left out of the volume.
+
+    Args:
+        path: Of the header; the voxels behind it, or in its data files.
+        promised_bytes: Of the voxels, uncompressed, as the header says.
+        n_slices: As the header says.
+    """
+    if not path.name.lower().endswith(_WITH_DATA_FILE):
+        return ""
+    with path.open("rb") as file:
+        start = file.read(_MAX_HEADER_BYTES)
+    end = (_NRRD_END if start.startswith(b"NRRD") else _META_END).search(start)
+    header = start[: end.end()] if end else start
+    if not _RAW.search(header) or _COMPRESSED.search(header):
+        return ""
+    held = stored_bytes(path) - len(header)
+    if held - promised_bytes < promised_bytes / max(n_slices, 1):
+        return ""
+    return f"it holds {held} bytes of voxels, its header tells of {promised_bytes}"
 
 
 def check_deflated(path: Path) -> None:
