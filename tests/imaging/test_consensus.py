@@ -43,6 +43,7 @@ one_small_lesion = st.builds(outline, st.integers(0, 2**32), st.integers(3, 4), 
 a_few = settings(max_examples=15)
 
 
+@pytest.mark.slow
 @a_few
 @given(scans | one_small_lesion)
 def test_staple_is_simpleitks(masks):

@@ -16,6 +16,8 @@ from coala_kedro.nnunet.process import NnunetProcessError, in_own_process
 from coala_kedro.nnunet.settings import Compute
 from coala_kedro.work import WorkStoppedError
 
+pytestmark = pytest.mark.slow
+
 # Importing torch takes seconds, and a process of nnU-Net needs only this of it to start.
 LIGHT_TORCH = """
 from pathlib import Path

@@ -24,6 +24,8 @@ from pydicom.uid import ComprehensiveSRStorage, DeflatedExplicitVRLittleEndian, 
 
 from coala_kedro.imaging.geometry import grid_differences
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def sound_pair(tmp_path_factory):

@@ -14,6 +14,8 @@ from coala_kedro.datasets import HospitalVolumesDataset
 from coala_kedro.imaging.consensus import majority_vote, staple
 from coala_kedro.imaging.geometry import grid_differences, paste_on_grid
 
+pytestmark = pytest.mark.slow
+
 OBLIQUE = sitk.VersorTransform((0.2, -0.1, 0.9), 0.15).GetMatrix()
 
 

@@ -16,6 +16,8 @@ from coala_kedro.imaging.geometry import grid_differences
 from coala_kedro.imaging.plain_nifti import is_plain_nifti
 from coala_kedro.pipelines.preprocessing import intake
 
+pytestmark = pytest.mark.slow
+
 WHO = "Quxfather"
 
 

@@ -42,6 +42,7 @@ def test_a_sound_hospital_is_accepted_as_it_is(hospital):
     assert list(findings) == FINDINGS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN | BROKEN_ABDOMENS)
 def test_what_is_broken_is_told_with_its_reason_and_the_rest_goes_on(hospital, name):
     spoil, *expected = (BROKEN | BROKEN_ABDOMENS)[name]

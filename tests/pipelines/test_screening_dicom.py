@@ -12,6 +12,8 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from coala_kedro.imaging.geometry import grid_differences
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def sound_hospital(tmp_path_factory):

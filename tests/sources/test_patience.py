@@ -14,6 +14,8 @@ import pytest
 from coala_kedro.sources import DownloadError, find_volumes, patience, storage
 from coala_kedro.sources.storage import fetched
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 120
 KEYS = {"key": "testing", "secret": "testing"}
 

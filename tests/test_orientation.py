@@ -18,6 +18,8 @@ from coala_kedro.organs import EXPECTED_CENTRES_MM, LIVER_ID, SPLEEN_ID
 from coala_kedro.pipelines.evaluation.pictures import Shown, _panels
 from coala_kedro.pipelines.preprocessing.nodes import ConsensusMethod, compare_readers
 
+pytestmark = pytest.mark.slow
+
 CORONAL, SAGITTAL_FLIPPED = ((0, 2, 1), (False, True, False)), ((2, 1, 0), (True, False, True))
 OTHERWISE = [CORONAL, SAGITTAL_FLIPPED, ((0, 1, 2), (True, True, False))]
 TILT = sitk.VersorTransform((0.2, -0.1, 0.9), 0.15).GetMatrix()
