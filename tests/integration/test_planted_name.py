@@ -173,7 +173,8 @@ class Project:
 def brought(project_copy, tmp_path_factory):
     """Two hospitals brought with --pseudonyms, preprocessed, shown; then broken altogether."""
     folder = tmp_path_factory.mktemp("planted")
-    shutil.copytree(project_copy, folder / "project", ignore=shutil.ignore_patterns("data"))
+    others = shutil.ignore_patterns("data", "mlflow.db", "mlruns", "*.log")  # of other tests
+    shutil.copytree(project_copy, folder / "project", ignore=others)
     project = Project(folder / "project")
     dicom_hospital(folder / f"{WHO}_pacs")
     volume_hospital(folder / f"{WHO}_volumes")
