@@ -205,7 +205,7 @@ def check_length(path: Path) -> None:
     if needed is None:
         read_grid(path)  # SimpleITK tells whether it is a volume
     is_gzip = nifti is not None and nifti.is_gzip
-    if not is_gzip or needed is None or _told_length(path) != needed % (1 << 32):
+    if not is_gzip or needed is None or told_length(path) != needed % (1 << 32):
         check_content(path)
 
 
@@ -280,7 +280,7 @@ def _same_voxels(one: sitk.Image, other: sitk.Image) -> bool:
     return np.array_equal(first, second, equal_nan=True)
 
 
-def _told_length(path: Path) -> int:
+def told_length(path: Path) -> int:
     """What the last bytes of a gzip file say it holds, modulo 2 ** 32."""
     with path.open("rb") as file:
         file.seek(-min(4, path.stat().st_size), os.SEEK_END)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from pathlib import Path
 
 import nibabel
+
+from coala_kedro.imaging.files import told_length
 
 _NEEDED = frozenset(
     ("sizeof_hdr", "regular", "dim", "datatype", "bitpix", "pixdim", "vox_offset", "scl_slope",
@@ -20,7 +21,6 @@ _GZIP_START = b"\x1f\x8b\x08\x00"
 """Of a gzip member (RFC 1952) without a file name, a comment or an extra field."""
 
 _HEADER_BYTES, _FIRST_VOXEL = 348, 352
-_LENGTH_BYTES = 4
 _CHUNK_BYTES = 1 << 16  # a mask may unpack to a thousand times as much
 
 
@@ -60,8 +60,6 @@ def looks_plain(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(len(_GZIP_START)) != _GZIP_START:
             return False
-        file.seek(-_LENGTH_BYTES, os.SEEK_END)
-        n_bytes = int.from_bytes(file.read(), "little")
         file.seek(0)
         try:
             start = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(
@@ -72,7 +70,7 @@ def looks_plain(path: Path) -> bool:
     if len(start) < _FIRST_VOXEL:
         return False
     told = _plain_bytes(start)
-    return told is not None and told % 2**32 == n_bytes
+    return told is not None and told % 2**32 == told_length(path)
 
 
 def _plain_bytes(start: bytes) -> int | None:
