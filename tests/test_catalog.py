@@ -20,34 +20,45 @@ WITHOUT_PATH = {"totalsegmentator"}
 CATALOGS = sorted(Path(__file__).parents[1].glob("conf/*/catalog*.yml"))
 
 
+@pytest.fixture(scope="module")
 def entries():
-    for path in CATALOGS:
-        text = path.read_text()
-        for name, entry in yaml.safe_load(text).items():
-            if not name.startswith("_"):
-                yield pytest.param(name, entry, text, id=f"{path.parent.name}:{name}")
+    """Of every catalog, by environment and name: an entry, and the text of its catalog."""
+    texts = {path: path.read_text(encoding="utf-8") for path in CATALOGS}
+    return {
+        f"{path.parent.name}:{name}": (name, entry, text)
+        for path, text in texts.items()
+        for name, entry in yaml.safe_load(text).items()
+        if not name.startswith("_")
+    }
 
 
-@pytest.mark.parametrize(("name", "entry", "text"), [*entries()])
-class TestEntry:
-    def test_has_a_known_layer(self, name, entry, text):
-        assert entry["metadata"]["kedro-viz"]["layer"] in FOLDERS_OF_LAYER
+def layer_of(entry):
+    return entry["metadata"]["kedro-viz"]["layer"]
 
-    def test_says_what_it_is(self, name, entry, text):
+
+def test_an_entry_has_a_known_layer(entries):
+    assert len(entries) > 60
+    assert {layer_of(entry) for _, entry, _ in entries.values()} <= FOLDERS_OF_LAYER.keys()
+
+
+def test_an_entry_says_what_it_is(entries):
+    for where, (name, _, text) in entries.items():
         (line,) = re.findall(rf'^(.*)\n"?{re.escape(name)}"?:$', text, flags=re.MULTILINE)
-        assert line.startswith("# "), "write a comment above the entry"
+        assert line.startswith("# "), f"write a comment above {where}"
 
-    def test_lies_under_the_folder_of_its_layer(self, name, entry, text):
+
+def test_an_entry_lies_under_the_folder_of_its_layer(entries):
+    for where, (name, entry, _) in entries.items():
         if entry.get("segmenter") in WITHOUT_PATH:
-            return
+            continue
         path = entry.get("path") or entry["filepath"]
-        folders = FOLDERS_OF_LAYER[entry["metadata"]["kedro-viz"]["layer"]]
+        folders = FOLDERS_OF_LAYER[layer_of(entry)]
         if folders == {"raw"}:
-            assert path.startswith("${_raw}/{cohort}/" if "{cohort}" in name else "${_raw}/")
+            assert path.startswith("${_raw}/{cohort}/" if "{cohort}" in name else "${_raw}/"), where
         else:
             root, folder, *_ = path.split("/")
-            assert root == "${_data}"
-            assert folder in folders
+            assert root == "${_data}", where
+            assert folder in folders, where
 
 
 @pytest.fixture(scope="module", params=["base", "demo"])

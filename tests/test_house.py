@@ -9,19 +9,23 @@ import pytest
 from coala_kedro.anatomy import CRLM, LABELS, STRUCTURES
 
 PROJECT = Path(__file__).parents[1]
-FILES = sorted(
-    path for folder in ("src", "tests", "benchmarks") for path in (PROJECT / folder).rglob("*.py")
-)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PROJECT)))
-def test_files_and_functions_are_short(path):
-    text = path.read_text()
-    assert text.count("\n") <= 300, "split the file"
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = node.end_lineno - node.lineno + 1
-            assert lines <= 60, f"split the function {node.name}: {lines} lines"
+@pytest.fixture(scope="module")
+def trees():
+    """Every Python file of the project as a syntax tree."""
+    folders = [PROJECT / name for name in ("src", "tests", "benchmarks")]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return {path: ast.parse(path.read_text(encoding="utf-8"), path) for path in files}
+
+
+def test_files_and_functions_are_short(trees):
+    for path, tree in trees.items():
+        assert path.read_text(encoding="utf-8").count("\n") <= 300, f"split the file {path}"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                assert lines <= 60, f"{path}: split the function {node.name}: {lines} lines"
 
 
 def _in_text_mode(call):
@@ -43,12 +47,16 @@ def _in_text_mode(call):
     return not any("b" in mode for mode in modes)
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if "tests" not in path.parts])
-def test_text_files_have_an_encoding(path):
+def test_text_files_have_an_encoding(trees):
     """Where the locale is Latin-1, Python would write and read that."""
-    calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
-    wrong = [call.lineno for call in calls if _in_text_mode(call)]
-    assert not wrong, f"{path}, lines {wrong}: say encoding=..."
+    wrong = [
+        f"{path}:{node.lineno}"
+        for path, tree in trees.items()
+        if "tests" not in path.parts
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _in_text_mode(node)
+    ]
+    assert not wrong, "say encoding=..."
 
 
 def test_the_label_map_is_the_papers():

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from slurm_site import free_port
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "gpu_servers" / "mlflow_server.sh"
-PORT = "51873"
 
 
 def listening(pid):
@@ -32,7 +32,7 @@ def test_only_its_own_machine_reaches_it_unless_told_otherwise(tmp_path, host, a
     log = tmp_path / "log.txt"
     with log.open("w") as told:
         server = subprocess.Popen(
-            [SCRIPT, tmp_path / "mlflow", PORT, *host],
+            [SCRIPT, tmp_path / "mlflow", str(free_port()), *host],
             env=os.environ | {"PATH": path},
             stdout=told,
             stderr=told,
