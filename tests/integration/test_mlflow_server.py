@@ -1,5 +1,6 @@
 """MLflow's server for many machines, as the documentation starts it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,12 +18,12 @@ SCRIPT = Path(__file__).parents[2] / "docs" / "gpu_servers" / "mlflow_server.sh"
 def listening(pid):
     """Addresses at which the server's processes can be reached."""
     server = psutil.Process(pid)
-    return {
-        connection.laddr.ip
-        for process in (server, *server.children(recursive=True))
-        for connection in process.net_connections()
-        if connection.status == psutil.CONN_LISTEN
-    }
+    found = set()
+    for process in (server, *server.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it starts some that soon end
+            connections = process.net_connections()
+            found |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+    return found
 
 
 @pytest.mark.slow

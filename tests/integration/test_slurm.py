@@ -184,7 +184,8 @@ def test_array_script(
     assert not (folders[0] / ".complete.json").exists()
 
     last = submit([SCRIPTS / "train.sh", "teacher"])
-    wait_until(lambda: states(slurm)[last] not in ("PENDING", "RUNNING"), "no end", LIMIT_S)
+    under_way = ("PENDING", "RUNNING", "COMPLETING")
+    wait_until(lambda: states(slurm)[last] not in under_way, "no end", LIMIT_S)
     assert states(slurm)[last] == "COMPLETED"
     for folder in folders:
         assert_went_on(epochs_begun(folder))
