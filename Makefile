@@ -52,6 +52,6 @@ clean:
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
-.venv/installed-dev: .venv/installed
+.venv/installed-dev: .venv/bin/pip pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	@touch $@
+	@touch .venv/installed $@

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from listeners import nobody_listens
 from omegaconf import OmegaConf
 
@@ -188,10 +189,8 @@ def epochs_begun():
     return read
 
 
-@pytest.fixture(scope="session")
-def project_copy(tmp_path_factory):
+def copy_project(project):
     """The project without its data: nothing a run leaves lands in the checkout."""
-    project = tmp_path_factory.mktemp("project")
     for part in ("conf", "src/coala_kedro"):
         unwanted = shutil.ignore_patterns("__pycache__", "local")
         shutil.copytree(ROOT / part, project / part, ignore=unwanted)
@@ -201,10 +200,28 @@ def project_copy(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def miniature(project_copy, conf):
-    """Five folds of both stages of teacher and student, predictions, summary and figures."""
+def project_copy(tmp_path_factory):
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory, worker_id, conf):
+    """Five folds of both stages of teacher and student, predictions, summary and figures.
+
+    It is made once: another process that runs tests copies it.
+    """
     changes = OmegaConf.from_dotlist([f"{name}={value}" for name, value in MINIATURE.items()])
     settings = OmegaConf.to_container(OmegaConf.merge(conf("demo")["parameters"], changes))
-    study = Study(project_copy, project_copy / "data", settings)
-    study.run("--pipelines", "demo", log=project_copy / "first.log")
+    project = tmp_path_factory.mktemp("miniature")
+    study = Study(project, project / "data", settings)
+    base = tmp_path_factory.getbasetemp()
+    first = (base if worker_id == "master" else base.parent) / "first_miniature"
+    with FileLock(f"{first}.lock"):
+        if first.exists():
+            shutil.copytree(first, project, dirs_exist_ok=True)
+        else:
+            copy_project(project)
+            study.run("--pipelines", "demo", log=project / "first.log")
+            shutil.copytree(project, first.with_suffix(".partial"))
+            first.with_suffix(".partial").rename(first)
     return study

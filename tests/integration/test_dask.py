@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from slurm_site import working_in
 from test_resume import EPOCHS, LIMIT_S, descendants, is_running, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed_study")]
 
 ON_DASK = ("--runner", "coala_kedro.runners.DaskRunner", "--runner-params")
 RESULTS = ("summary", "scan_metrics", "lesion_summary", "table_2", "student_cross_validation")

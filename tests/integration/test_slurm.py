@@ -20,7 +20,7 @@ NOT_HERE = slurm_site.why_not()
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("study"),
+    pytest.mark.xdist_group("killed_study"),
     pytest.mark.skipif(bool(NOT_HERE), reason=NOT_HERE),
 ]
 
