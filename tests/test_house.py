@@ -8,6 +8,8 @@ import pytest
 
 from coala_kedro.anatomy import CRLM, LABELS, STRUCTURES
 
+pytestmark = pytest.mark.xdist_group("house")
+
 PROJECT = Path(__file__).parents[1]
 
 

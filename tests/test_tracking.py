@@ -20,6 +20,8 @@ from coala_kedro.private_tags import PrivateTagsHooks
 from coala_kedro.tracking import TrackingHooks, TrainingMonitor
 from coala_kedro.work import WorkStoppedError
 
+pytestmark = pytest.mark.xdist_group("tracking")
+
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):

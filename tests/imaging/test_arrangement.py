@@ -9,6 +9,8 @@ from coala_kedro.imaging.arrangement import turned
 from coala_kedro.organs import EXPECTED_CENTRES_MM
 from coala_kedro.pipelines.preprocessing.limits import Limits
 
+pytestmark = pytest.mark.xdist_group("arrangement")
+
 LIMIT_MM = Limits().max_misplacement_mm
 STOMACH, COLON, KIDNEY_LEFT = 6, 20, 3
 WAYS = [
