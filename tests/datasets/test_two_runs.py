@@ -3,6 +3,7 @@
 import functools
 import multiprocessing
 import os
+import signal
 import time
 from functools import partial
 
@@ -141,10 +142,7 @@ def test_a_second_run_says_who_is_in_the_folder(tmp_path, somebody_in, monkeypat
 
 
 def test_the_folder_of_a_killed_run_is_free(tmp_path, somebody_in):
-    somebody_in(tmp_path / "masks")
-    (process,) = multiprocessing.active_children()
-    process.kill()
-    process.join()
+    os.kill(somebody_in(tmp_path / "masks"), signal.SIGKILL)
     dataset = VolumeFolderDataset(path=str(tmp_path / "masks"))
     dataset.save(recipes(volume, Calls()))
     assert str(os.getpid()) in (tmp_path / "masks" / ".lock").read_text()

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed_study")]
 
-N_KILLS, SEED, LIMIT_S = 10, 4, 120
+N_KILLS, SEED, LIMIT_S = 10, 4, 400
 TRAININGS = [
     (m, s, k) for m in ("teacher", "student") for s in ("lowres", "cascade") for k in range(5)
 ]

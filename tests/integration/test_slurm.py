@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "gpu_servers"
-LIMIT_S = 300
+LIMIT_S = 1200
 
 CLUSTER = """\
 cluster:

@@ -1,5 +1,6 @@
 """Nodes for clusters: workers import them."""
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 from distributed import get_worker
 
+LIMIT_S = 120
 _OF_DASK = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -23,6 +25,26 @@ def where_and_when(seconds, *_):
         "begun": begun,
         "ended": time.time(),
     }
+
+
+def at_work_until(files, *_):
+    """As `where_and_when`, at work until the files exist that others write."""
+    begun = time.time()
+    while not all(map(os.path.exists, files)):
+        if time.time() - begun > LIMIT_S:
+            raise TimeoutError(f"nobody has written all of {files}")
+        time.sleep(0.05)
+    return where_and_when(0) | {"begun": begun}
+
+
+def meet(folder, n, *_):
+    """As `where_and_when`, at work until so many are at work with it."""
+    places = [Path(folder, f"{k}.txt") for k in range(n)]
+    for place in places:
+        with contextlib.suppress(FileExistsError):
+            place.touch(exist_ok=False)
+            break
+    return at_work_until(places)
 
 
 def records(seconds, n_scans):
