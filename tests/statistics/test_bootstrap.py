@@ -46,9 +46,9 @@ def figures(scans):
         np.median(scans["skewed"]),
         error.mean(),
         error.sum() / scans["reference"].sum(),
-        intraclass_correlation(
-            np.column_stack([scans["reference"], scans["predicted"]])
-        ).consistency.value,
+        intraclass_correlation(np.column_stack([scans["reference"], scans["predicted"]]))[
+            "icc_consistency"
+        ],
     ]
 
 
@@ -123,13 +123,6 @@ def test_a_seed_gives_one_interval_whatever_the_order_of_the_scans():
     assert once != patient_bootstrap(scans, mean_dice, 100, seed=6)
 
 
-def test_a_higher_confidence_gives_a_wider_interval():
-    scans = one_scan_each(15)
-    low, high = patient_bootstrap(scans, mean_dice, 500, seed=1, confidence=0.8)
-    wider_low, wider_high = patient_bootstrap(scans, mean_dice, 500, seed=1, confidence=0.99)
-    assert wider_low < low < high < wider_high
-
-
 def test_several_figures_come_from_the_same_draws():
     scans = one_scan_each(10)
     low, high = patient_bootstrap(
@@ -159,7 +152,6 @@ def test_fewer_than_two_patients_give_no_interval(n_patients):
     assert np.isnan(patient_bootstrap(scans, lambda _: [0.1, 0.2], 10, seed=1)).all()
 
 
-@pytest.mark.parametrize("wrong", [{"n_resamples": 0}, {"confidence": 95}])
-def test_settings_that_mean_nothing_are_refused(wrong):
-    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
-        patient_bootstrap(one_scan_each(3), mean_dice, **({"n_resamples": 5, "seed": 1} | wrong))
+def test_no_resample_is_refused():
+    with pytest.raises(ValueError, match="got 0"):
+        patient_bootstrap(one_scan_each(3), mean_dice, 0, seed=1)

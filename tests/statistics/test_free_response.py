@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from mask_pairs import mask_pair
 
-from coala_kedro.statistics.free_response import candidates, free_response, froc_points
+from coala_kedro.statistics.free_response import candidates, free_response
 from coala_kedro.statistics.lesion_matching import count_lesions, score_lesions
 
 
@@ -58,10 +58,12 @@ def test_nothing_to_see_has_no_candidate():
     assert rows.empty
 
 
-def test_froc_counts_hits_and_inventions_down_to_each_confidence():
-    seen = pd.DataFrame({"confidence": [5, 3, 3, 1], "hit": [True, True, False, False]})
-    points = froc_points(seen, n_lesions=4, n_scans=2)
-    assert points["threshold"].tolist() == [5, 3, 1]
+def test_hits_and_false_positives_are_counted_down_to_each_confidence():
+    about = {"model": "student", "cohort": "internal"}
+    scans = pd.DataFrame({"n_lesions": [3, 1]}).assign(**about)
+    seen = pd.DataFrame({"confidence": [0.9, 0.3, 0.3, 0.1], "hit": [True, True, False, False]})
+    points = free_response(seen.assign(**about), scans)
+    assert points["threshold"].tolist() == [0.9, 0.3, 0.1]
     assert points["sensitivity"].tolist() == [0.25, 0.5, 0.5]
     assert points["false_positives_per_scan"].tolist() == [0, 0.5, 1]
 

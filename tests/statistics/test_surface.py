@@ -4,7 +4,7 @@ from mask_pairs import mask_pair
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from coala_kedro.statistics.surface import score_surfaces, surface_distances_mm, surface_voxels
+from coala_kedro.statistics.overlap import score_scan, surface_voxels
 
 SEEDS = [seed for seed in range(12) if all(mask.any() for mask in mask_pair(seed)[:2])]
 
@@ -24,9 +24,11 @@ def test_the_surface_is_what_an_erosion_takes_away(seed):
 def test_distances_are_the_least_of_all_pairs(seed):
     first, second, spacing = mask_pair(seed)
     all_mm = cdist(*(surface_of(mask) * spacing for mask in (first, second)))
-    there, back = surface_distances_mm(first, second, spacing)
-    np.testing.assert_allclose(there, all_mm.min(axis=1))
-    np.testing.assert_allclose(back, all_mm.min(axis=0))
+    there, back = all_mm.min(axis=1), all_mm.min(axis=0)
+    scores = score_scan(first, second, spacing)
+    assert scores["assd_mm"] == pytest.approx(np.mean([*there, *back]))
+    assert scores["hd95_mm"] == pytest.approx(max(np.percentile(d, 95) for d in (there, back)))
+    assert scores["nsd_2mm"] == np.mean(np.array([*there, *back]) <= 2 + 1e-5)
 
 
 def test_the_end_of_the_volume_is_surface_unless_told_otherwise():
@@ -39,7 +41,7 @@ def test_the_larger_direction_decides_hd95_and_every_voxel_counts_in_assd():
     # The model has the consensus' voxel, and another 4 mm away.
     reference, predicted = np.zeros((2, 1, 1, 5), dtype=bool)
     reference[..., 0] = predicted[..., 0] = predicted[..., 4] = True
-    scores = score_surfaces(reference, predicted, (1.0, 1.0, 1.0), worst_mm=9.0)
+    scores = score_scan(reference, predicted, (1.0, 1.0, 1.0))
     assert scores["hd95_mm"] == pytest.approx(0.95 * 4)
     assert scores["assd_mm"] == pytest.approx(4 / 3)
     assert scores["nsd_3mm"] == pytest.approx(2 / 3)
@@ -50,6 +52,6 @@ def test_a_distance_of_just_the_tolerance_is_within_it_however_a_header_rounds()
     assert 5 * spacing_mm > 3
     reference, predicted = np.zeros((2, 1, 1, 6), dtype=bool)
     reference[..., 0] = predicted[..., 5] = True
-    scores = score_surfaces(reference, predicted, (1.0, 1.0, spacing_mm), worst_mm=9.0)
+    scores = score_scan(reference, predicted, (1.0, 1.0, spacing_mm))
     assert scores["nsd_3mm"] == 1
     assert scores["nsd_2mm"] == 0

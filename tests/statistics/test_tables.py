@@ -4,14 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coala_kedro.statistics.agreement import intraclass_correlation
-from coala_kedro.statistics.agreement_table import agreement_table
-from coala_kedro.statistics.comparisons import compare_paired, welch
+from coala_kedro.statistics.agreement import agreement_table, icc_with_intervals
+from coala_kedro.statistics.comparisons import COLUMNS, METRICS, compare, compare_paired, welch
 from coala_kedro.statistics.paper import compare_with_paper, paper_figures
 from coala_kedro.statistics.rater_metrics import COLUMNS as RATER_COLUMNS
 from coala_kedro.statistics.subgroups import summarise_subgroups
 from coala_kedro.statistics.summary import summarise
-from coala_kedro.statistics.tests_table import COLUMNS, METRICS, compare
 from coala_kedro.statistics.worst_scans import worst_scans
 
 
@@ -56,7 +54,7 @@ def test_the_papers_test_is_among_them(tests, scan_metrics):
     after = scans["timepoint"] == "post"
     rows = tests.set_index(["comparison", "cohort", "metric", "test"])
     found = rows.loc[("student: post - pre", "internal", "dice", "Welch")]
-    assert found["p"] == pytest.approx(welch(scans["dice"][after], scans["dice"][~after]).p)
+    assert found["p"] == pytest.approx(welch(scans["dice"][after], scans["dice"][~after])[2])
 
 
 def test_models_are_paired_by_scan(tests, scan_metrics):
@@ -88,7 +86,7 @@ def test_both_intervals_of_an_icc_stand_side_by_side(scan_metrics, summary):
     table = agreement_table(scan_metrics, summary).set_index(["model", "cohort", "metric"])
     row = table.loc[("student", "internal", "icc_agreement")]
     scans = of(scan_metrics, "student")
-    expected = intraclass_correlation(scans[["reference_ml", "predicted_ml"]]).agreement
+    expected = icc_with_intervals(scans[["reference_ml", "predicted_ml"]])["icc_agreement"]
     assert (row["value"], row["ci_low"], row["ci_high"]) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )

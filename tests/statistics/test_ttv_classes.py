@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from coala_kedro.statistics.ttv_classes import class_names, class_table, classify, weighted_kappa
+from coala_kedro.statistics.subgroups import class_names, class_table, classify, weighted_kappa
 
 CLASSES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, stdtrit
 
@@ -14,7 +15,7 @@ MIN_DEFINED = 0.5
 """An interval needs the figure to be defined in at least this share of the resamples."""
 
 FIGURE_COLUMNS = ("metric", "value", "ci_low", "ci_high", "n_scans", "n_patients", "note")
-"""What every frame of figures says of each."""
+"""Columns of every frame of figures."""
 
 NO_SCAN = "no scan"
 NO_INTERVAL_COUNT = "a count: no interval"
@@ -30,9 +31,8 @@ def patient_bootstrap(
     statistic: Callable[[Columns], ArrayLike],
     n_resamples: int,
     seed: int,
-    confidence: float = 0.95,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Expanded percentile interval from drawing patients, with all their scans, with replacement.
+    """Expanded percentile intervals of 95 % from drawing patients with all their scans.
 
     Scans of one patient resemble each other, so drawing scans gives too narrow an interval (the
     cluster bootstrap of Davison & Hinkley 1997, section 3.8). Percentiles alone are too narrow for
@@ -48,7 +48,6 @@ def patient_bootstrap(
             arrays by name; a patient drawn twice has its scans there twice.
         n_resamples: Number of resamples.
         seed: Seed of the draws; frames of the same patients get the same draws.
-        confidence: Level of the interval, 0 to 1.
 
     Returns:
         Lower and upper bound, each of the statistic's shape (a scalar for one figure). Resamples in
@@ -56,12 +55,10 @@ def patient_bootstrap(
         where a figure is defined in less than half of the resamples.
 
     Raises:
-        ValueError: `n_resamples` is below 1, or `confidence` not between 0 and 1.
+        ValueError: `n_resamples` is below 1.
     """
-    if n_resamples < 1 or not 0 < confidence < 1:
-        raise ValueError(
-            f"Expected n_resamples >= 1 and 0 < confidence < 1, got {n_resamples}, {confidence}."
-        )
+    if n_resamples < 1:
+        raise ValueError(f"Expected n_resamples >= 1, got {n_resamples}.")
     columns = columns_of(frame)
     patients, patient_of_row = np.unique(columns["patient_id"], return_inverse=True)
     if len(patients) < 2:
@@ -74,7 +71,7 @@ def patient_bootstrap(
     ):
         rows = np.concatenate([rows_of[patient] for patient in draw])
         figures.append(statistic({name: column[rows] for name, column in columns.items()}))
-    return _percentiles(np.array(figures, dtype=float), _tail(confidence, len(patients)))
+    return _percentiles(np.array(figures, dtype=float), len(patients))
 
 
 def figures_with_intervals(
@@ -108,6 +105,29 @@ def figures_with_intervals(
     return rows.assign(note=rows["note"].mask(missing, no_interval))
 
 
+def summarise_groups(
+    groups: Mapping[tuple[Any, ...], Callable[[], pd.DataFrame]], columns: Sequence[str]
+) -> pd.DataFrame:
+    """The figures of several groups of scans, one group below the other.
+
+    Args:
+        groups: What makes the figures of each group, by the values of the group's columns. They run
+            one after another, unless a runner spreads them over processes.
+        columns: The group's columns, then `FIGURE_COLUMNS`.
+
+    Returns:
+        Frame with the columns; no row without a group.
+    """
+    summaries = Parallel()(delayed(summarise)() for summarise in groups.values())
+    parts = [
+        rows.assign(**{name: str(value) for name, value in zip(columns, group, strict=False)})
+        for group, rows in zip(groups, summaries, strict=True)
+    ]
+    if not parts:
+        return pd.DataFrame(columns=list(columns))
+    return pd.concat(parts, ignore_index=True)[list(columns)]
+
+
 def figure_rows(
     scans: pd.DataFrame, figures: Mapping[str, float], undefined: Mapping[str, str]
 ) -> pd.DataFrame:
@@ -132,15 +152,11 @@ def columns_of(frame: pd.DataFrame) -> Columns:
     return {str(name): column.to_numpy() for name, column in frame.items()}
 
 
-def _tail(confidence: float, n_patients: int) -> float:
-    """Share of the resamples beyond either end of the interval."""
-    t = stdtrit(n_patients - 1, (1 - confidence) / 2)
-    return float(ndtr(np.sqrt(n_patients / (n_patients - 1)) * t))
-
-
 def _percentiles(
-    figures: NDArray[np.float64], tail: float
+    figures: NDArray[np.float64], n_patients: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    widening = np.sqrt(n_patients / (n_patients - 1))
+    tail = float(ndtr(widening * stdtrit(n_patients - 1, 0.025)))
     defined = np.mean(~np.isnan(figures), axis=0) >= MIN_DEFINED
     low, high = np.nanquantile(np.where(defined, figures, 0.0), [tail, 1 - tail], axis=0)
     return np.where(defined, low, np.nan)[()], np.where(defined, high, np.nan)[()]

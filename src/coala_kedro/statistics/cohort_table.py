@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import pandas as pd
 
 from coala_kedro.cohort import OUTLINED_ROLES, ROLES, TIMEPOINTS
 
-_NOT_RECORDED = "not recorded"
 _SEXES = {"female": "F", "male": "M"}
 _THERAPY = dict(zip(("before", "after"), TIMEPOINTS, strict=True))
 _AVERAGES = {
@@ -32,26 +32,37 @@ def table_1(scan_table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Text: columns `characteristic` and `value`, the same rows for every cohort.
     """
-    patients = _patients(scan_table)
-    rows = {"Scans": str(len(scan_table)), "Patients": str(len(patients))}
-    rows |= {f"Scans, {role}": str((scan_table["role"] == role).sum()) for role in ROLES}
-    sex = _recorded(patients, "sex")
-    rows |= {
-        f"Sex, {word}, n (%)": _share(sex, code) + _missing(patients, sex)
-        for word, code in _SEXES.items()
-    }
-    for label, column in _AVERAGES.items():
-        values = _recorded(patients, column)
-        rows[label] = _mean_sd(values) + _missing(patients, values)
-    rows |= {
-        f"Scans {word} systemic therapy, n (%)": _share(scan_table["timepoint"], timepoint)
-        for word, timepoint in _THERAPY.items()
-    }
+    patients, figures = _patients(scan_table), cohort_figures(scan_table)
+
+    def recorded(text: str, column: str) -> str:
+        known = _recorded(patients, column)
+        missing = len(patients) - len(known)
+        if known.empty:
+            return "not recorded"
+        return f"{text}; {missing} not recorded" if missing else text
+
+    def count(name: str) -> str:
+        return f"{figures[f'n_{name}']:.0f}"
+
+    def share(name: str) -> str:
+        return f"{count(name)} ({figures[f'percent_{name}']:.0f}%)"
+
+    def average(column: str) -> str:
+        sd = "–" if math.isnan(figures[f"{column}_sd"]) else f"{figures[f'{column}_sd']:.1f}"
+        return f"{figures[f'{column}_mean']:.1f} ({sd})"
+
+    rows = {"Scans": count("scans"), "Patients": count("patients")}
+    rows |= {f"Scans, {role}": count(role) for role in ROLES}
+    rows |= {f"Sex, {sex}, n (%)": recorded(share(sex), "sex") for sex in _SEXES}
+    rows |= {label: recorded(average(column), column) for label, column in _AVERAGES.items()}
+    for word, timepoint in _THERAPY.items():
+        text = share(timepoint) if len(scan_table) else "not recorded"
+        rows[f"Scans {word} systemic therapy, n (%)"] = text
     return pd.DataFrame({"characteristic": list(rows), "value": list(rows.values())})
 
 
 def cohort_figures(scan_table: pd.DataFrame) -> dict[str, float]:
-    """The figures of `table_1` and a few of the text as numbers, by name.
+    """The figures of `table_1` and a few of the paper's text as numbers, by name.
 
     Args:
         scan_table: As `table_1` takes it.
@@ -74,12 +85,12 @@ def cohort_figures(scan_table: pd.DataFrame) -> dict[str, float]:
         scans = scan_table[scan_table["role"] == role]
         figures[f"n_{role}"] = len(scans)
         figures[f"n_{role}_patients"] = scans["patient_id"].nunique()
-    groups = {"sex": (_recorded(patients, "sex"), _SEXES)}
-    groups["timepoint"] = (scan_table["timepoint"], {name: name for name in TIMEPOINTS})
-    for values, names in groups.values():
-        for name, value in names.items():
-            count = float((values == value).sum()) if len(values) else float("nan")
-            figures |= {f"n_{name}": count, f"percent_{name}": 100 * count / max(len(values), 1)}
+    sex, timepoint = _recorded(patients, "sex"), scan_table["timepoint"]
+    groups = {name: sex == code for name, code in _SEXES.items()}
+    groups |= {name: timepoint == name for name in TIMEPOINTS}
+    for name, belongs in groups.items():
+        figures[f"n_{name}"] = belongs.sum() if len(belongs) else math.nan
+        figures[f"percent_{name}"] = 100 * belongs.mean()
     for column in _AVERAGES.values():
         values = _recorded(patients, column)
         figures |= {f"{column}_mean": values.mean(), f"{column}_sd": values.std()}
@@ -93,25 +104,6 @@ def _patients(scan_table: pd.DataFrame) -> pd.DataFrame:
 
 def _recorded(patients: pd.DataFrame, column: str) -> pd.Series:
     return patients[column].dropna() if column in patients else pd.Series(dtype=float)
-
-
-def _missing(patients: pd.DataFrame, values: pd.Series) -> str:
-    missing = len(patients) - len(values)
-    return f"; {missing} {_NOT_RECORDED}" if missing and len(values) else ""
-
-
-def _share(values: pd.Series, value: str) -> str:
-    if values.empty:
-        return _NOT_RECORDED
-    count = int((values == value).sum())
-    return f"{count} ({count / len(values):.0%})"
-
-
-def _mean_sd(values: pd.Series) -> str:
-    if values.empty:
-        return _NOT_RECORDED
-    spread = f"{values.std():.1f}" if len(values) > 1 else "–"
-    return f"{values.mean():.1f} ({spread})"
 
 
 def cohort_flow(

@@ -1,4 +1,4 @@
-"""Tests of one mean against another: as the paper does, and with patients instead of scans.
+"""Every test of the study in one frame: as the paper does, and with patients instead of scans.
 
 A test on data too thin to judge gives NaN and the reason, so that one small cohort does not end a
 study. p values are not corrected for their number.
@@ -7,108 +7,148 @@ study. p values are not corrected for their number.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr
-from scipy.stats import ttest_1samp, wilcoxon
+from scipy.stats import ttest_1samp, ttest_ind
 
 from coala_kedro.statistics.bootstrap import patient_bootstrap
-from coala_kedro.statistics.estimate import NAN, UNDEFINED, Estimate, t_estimate
+from coala_kedro.statistics.estimate import NAN, UNDEFINED, Estimate
 from coala_kedro.statistics.mixed_model import last_effect
+from coala_kedro.statistics.rater_metrics import CONSENSUS_OF_OTHERS, READER
+
+METRICS = (
+    *("dice", "nsd_3mm", "volume_error_ml", "absolute_volume_error_ml"),
+    *("sensitivity", "n_false_positives"),
+)
+"""Columns of the metrics, or computed from them: sensitivity is that of a scan for its lesions."""
+COLUMNS = (
+    "comparison",
+    "cohort",
+    "metric",
+    "test",
+    "estimate",
+    "ci_low",
+    "ci_high",
+    "effect_size",
+    "statistic",
+    "p",
+    "n_scans",
+    "n_patients",
+    "note",
+)
+_SCAN = ["scan_id", "patient_id"]
 
 
 @dataclass(frozen=True)
 class Test:
-    """What a test says.
+    """The result of a test.
 
     Attributes:
         test: Its name.
+        n_scans: Scans it rests on.
+        n_patients: Their patients.
+        note: What it takes for granted, or why it is NaN.
         estimate: Difference of means, with its 95 % interval.
         effect_size: Standardised difference.
         statistic: t, or Wilcoxon's W.
         p: Two-sided.
-        n_scans: Scans it rests on.
-        n_patients: Their patients.
-        note: What it takes for granted, or why it is NaN.
     """
 
     __test__ = False  # pytest would collect it
 
     test: str
-    estimate: Estimate
-    effect_size: float
-    statistic: float
-    p: float
     n_scans: int
     n_patients: int
     note: str
+    estimate: Estimate = UNDEFINED
+    effect_size: float = NAN
+    statistic: float = NAN
+    p: float = NAN
 
 
-@dataclass(frozen=True)
-class WelchTest:
-    """Welch's t-test of two independent samples.
-
-    Attributes:
-        t: Statistic; positive where the first sample's mean is larger.
-        dof: Degrees of freedom.
-        p: Two-sided.
-        difference: Mean of the first less the second, with its CI.
-    """
-
-    t: float
-    dof: float
-    p: float
-    difference: Estimate
-
-
-def welch(a: ArrayLike, b: ArrayLike) -> WelchTest:
-    """Welch's t-test that two independent samples have one mean (Welch 1947).
-
-    The paper's test of Dice before against after systemic therapy. It takes scans as independent,
-    which several scans of a patient are not.
+def compare(
+    scan_metrics: pd.DataFrame, reader_metrics: pd.DataFrame, n_resamples: int, seed: int
+) -> pd.DataFrame:
+    """Test every model after against before therapy, and models against each other and readers.
 
     Args:
-        a: First sample.
-        b: Second sample.
+        scan_metrics: One row per model and scan: `model`, `cohort`, `scan_id`, `patient_id`,
+            `timepoint`, `dice`, `nsd_3mm`, `volume_error_ml`, `n_lesions`, `n_hits`,
+            `n_false_positives`.
+        reader_metrics: As `rater_metrics.score_raters` has it, with `cohort` and identity columns.
+        n_resamples: Bootstrap resamples over patients.
+        seed: Seed of the bootstrap.
 
     Returns:
-        All NaN if a sample has fewer than 2 values or a NaN, or if neither varies.
+        Frame with `COLUMNS`. `comparison` reads `<model>: post - pre`, `<model> - <model>` (paired
+        by scan, the later model first) or `<model> - readers` (paired by scan: both against the
+        consensus of the other readers, readers averaged). `note` says what a test takes for
+        granted, or why it is NaN.
     """
-    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    few = min(len(first), len(second)) < 2
-    if few or np.isnan([*first, *second]).any() or not (_varies(first) or _varies(second)):
-        return WelchTest(NAN, NAN, NAN, UNDEFINED)
-    shares = [float(side.var(ddof=1)) / len(side) for side in (first, second)]
-    variance = sum(shares)
-    dof = variance**2 / (shares[0] ** 2 / (len(first) - 1) + shares[1] ** 2 / (len(second) - 1))
-    difference = float(first.mean() - second.mean())
-    t = difference / math.sqrt(variance)
-    estimate = t_estimate(difference, math.sqrt(variance), dof)
-    return WelchTest(t, dof, 2 * float(stdtr(dof, -abs(t))), estimate)
+    scans = _with_computed(scan_metrics)
+    raters = reader_metrics if reader_metrics.empty else _with_computed(reader_metrics)
+    rows = []
+    for cohort, group in scans.groupby("cohort", sort=False):
+        of_cohort = raters[raters["cohort"] == cohort]
+        for metric in METRICS:
+            about = {"cohort": str(cohort), "metric": metric}
+            tests = [
+                (f"{model}: post - pre", compare_timepoints(own, metric))
+                for model, own in group.groupby("model", sort=False)
+            ]
+            tests += [
+                (comparison, compare_paired(differences, n_resamples, seed))
+                for pairs in (_models(group, metric), _readers(of_cohort, metric))
+                for comparison, differences in pairs
+            ]
+            rows += [
+                {"comparison": comparison} | about | _row(test)
+                for comparison, results in tests
+                for test in results
+            ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def hedges_g(a: ArrayLike, b: ArrayLike) -> float:
-    """Difference of means over the pooled standard deviation, unbiased (Hedges 1981).
+def _with_computed(metrics: pd.DataFrame) -> pd.DataFrame:
+    return metrics.assign(
+        absolute_volume_error_ml=metrics["volume_error_ml"].abs(),
+        sensitivity=metrics["n_hits"] / metrics["n_lesions"].where(metrics["n_lesions"] > 0),
+    )
 
-    Args:
-        a: First sample.
-        b: Second sample.
 
-    Returns:
-        Positive where the first is larger; NaN if a sample has fewer than 2 values or none varies.
-    """
-    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    if min(len(first), len(second)) < 2:
-        return NAN
-    dof = len(first) + len(second) - 2
-    variance = (np.var(first) * len(first) + np.var(second) * len(second)) / dof
-    if not variance:
-        return NAN
-    return float((first.mean() - second.mean()) / math.sqrt(variance) * _unbiased(dof))
+def _models(scans: pd.DataFrame, metric: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The later model's less the earlier's value of every scan."""
+    wide = scans.pivot(index=_SCAN, columns="model", values=metric)
+    for earlier, later in pairwise(scans["model"].unique()):
+        yield f"{later} - {earlier}", _differences(wide[later] - wide[earlier])
+
+
+def _readers(raters: pd.DataFrame, metric: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """A model's less the readers' value of every scan, each against the others' consensus."""
+    against = raters[raters["reference_kind"] == CONSENSUS_OF_OTHERS]
+    if against.empty:
+        return
+    means = against.groupby(["rater_kind", "rater", *_SCAN], sort=False)[metric].mean()
+    readers = means[READER].groupby(_SCAN).mean()
+    for (kind, rater), values in means.groupby(["rater_kind", "rater"], sort=False):
+        if kind != READER:
+            yield f"{rater} - readers", _differences(values.droplevel([0, 1]) - readers)
+
+
+def _differences(values: pd.Series) -> pd.DataFrame:
+    return values.rename("difference").reset_index()
+
+
+def _row(test: Test) -> dict[str, object]:
+    estimate = test.estimate
+    interval = {"ci_low": estimate.low, "ci_high": estimate.high}
+    return asdict(test) | {"estimate": estimate.value} | interval
 
 
 def compare_timepoints(scans: pd.DataFrame, metric: str) -> list[Test]:
@@ -129,27 +169,20 @@ def compare_timepoints(scans: pd.DataFrame, metric: str) -> list[Test]:
     is_after = (known["timepoint"] == "post").to_numpy()
     values = known[metric].to_numpy(dtype=float)
     after, before = values[is_after], values[~is_after]
-    result, n = welch(after, before), _sizes(known)
-    few = min(len(after), len(before)) < 2
-    thin = "fewer than 2 scans before or after therapy" if few else "no value varies"
-    rows = [
-        Test(
-            "Welch",
-            result.difference,
-            hedges_g(after, before),
-            result.t,
-            result.p,
-            *n,
-            thin if math.isnan(result.p) else "as in the paper; takes scans as independent",
-        )
-    ]
+    difference, t, p = welch(after, before)
+    if math.isnan(p):
+        few = min(len(after), len(before)) < 2
+        thin = "fewer than 2 scans before or after therapy" if few else "no value varies"
+        of_scans = Test("Welch", *_sizes(known), thin)
+    else:
+        note, size = "as in the paper; takes scans as independent", _hedges_g(after, before)
+        of_scans = Test("Welch", *_sizes(known), note, difference, size, t, p)
     design = np.column_stack([np.ones(len(values)), is_after])
-    rows.append(_mixed_model(values, design, known, "no scan before or none after therapy"))
+    mixed = _mixed_model(values, design, known, "no scan before or none after therapy")
     means = known.groupby(["patient_id", "timepoint"])[metric].mean().unstack()
     means = means.reindex(columns=["pre", "post"]).dropna()
     in_both = known[known["patient_id"].isin(means.index)]
-    rows.append(_paired_t((means["post"] - means["pre"]).to_numpy(), _sizes(in_both)))
-    return rows
+    return [of_scans, mixed, _paired_t((means["post"] - means["pre"]).to_numpy(), in_both)]
 
 
 def compare_paired(scans: pd.DataFrame, n_resamples: int, seed: int) -> list[Test]:
@@ -167,79 +200,91 @@ def compare_paired(scans: pd.DataFrame, n_resamples: int, seed: int) -> list[Tes
     """
     known = scans.dropna(subset="difference")
     values = known["difference"].to_numpy(dtype=float)
-    one = np.ones((len(values), 1))
-    return [
-        _mixed_model(values, one, known, "no scan"),
-        _wilcoxon(known, n_resamples, seed),
-    ]
+    mixed = _mixed_model(values, np.ones((len(values), 1)), known, "no scan")
+    return [mixed, _wilcoxon(known, n_resamples, seed)]
+
+
+def welch(a: ArrayLike, b: ArrayLike) -> tuple[Estimate, float, float]:
+    """Welch's t-test that two independent samples have one mean (Welch 1947).
+
+    The paper's test of Dice before against after systemic therapy. It takes scans as independent,
+    which several scans of a patient are not.
+
+    Args:
+        a: First sample.
+        b: Second sample.
+
+    Returns:
+        Mean of the first less the second with its interval, t, and the two-sided p. All NaN if a
+        sample has fewer than 2 values or a NaN, or if neither varies.
+    """
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    few = min(len(first), len(second)) < 2
+    if few or np.isnan([*first, *second]).any() or not (_varies(first) or _varies(second)):
+        return UNDEFINED, NAN, NAN
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # one sample that does not vary
+        result = ttest_ind(first, second, equal_var=False)
+    interval = result.confidence_interval()
+    estimate = Estimate(first.mean() - second.mean(), interval.low, interval.high)
+    return estimate, float(result.statistic), float(result.pvalue)
+
+
+def _hedges_g(a: ArrayLike, b: ArrayLike) -> float:
+    """Difference of means over the standard deviation, unbiased (Hedges 1981)."""
+    import pingouin
+
+    return float(pingouin.compute_effsize(a, b, eftype="hedges"))
 
 
 def _mixed_model(
-    values: NDArray[np.float64], design: NDArray[Any], scans: pd.DataFrame, one_sided: str
+    values: NDArray[np.float64], design: NDArray[np.float64], scans: pd.DataFrame, no_scan: str
 ) -> Test:
     effect, n = last_effect(values, design, scans["patient_id"]), _sizes(scans)
     note = "random intercept for each patient"
     if math.isnan(effect.p):
         if not len(values) or np.linalg.matrix_rank(design) < design.shape[1]:
-            note = one_sided
+            note = no_scan
         else:
             few = n[1] <= design.shape[1]
             note = f"only {_patients(n[1])}" if few else "no value varies within patients"
     elif n[0] == n[1]:
         note = "no patient has two scans: a t-test of scans"
     size = effect.estimate.value / effect.sd
-    return Test("mixed model", effect.estimate, size, effect.t, effect.p, *n, note)
+    return Test("mixed model", *n, note, effect.estimate, size, effect.t, effect.p)
 
 
-def _paired_t(differences: NDArray[np.float64], n: tuple[int, int]) -> Test:
-    name = "paired t, patients"
-    if len(differences) < 2 or not _varies(differences):
-        varies = f"only {_patients(n[1])} scanned before and after therapy"
-        note = varies if len(differences) < 2 else "every patient differs by the same"
-        return Test(name, UNDEFINED, NAN, NAN, NAN, *n, note)
+def _paired_t(differences: NDArray[np.float64], scans: pd.DataFrame) -> Test:
+    name, n = "paired t, patients", _sizes(scans)
+    if len(differences) < 2:
+        return Test(name, *n, f"only {_patients(n[1])} scanned before and after therapy")
+    if not _varies(differences):
+        return Test(name, *n, "every patient differs by the same")
     result = ttest_1samp(differences, 0)
     interval = result.confidence_interval()
-    mean = float(differences.mean())
-    size = mean / float(differences.std(ddof=1)) * _unbiased(len(differences) - 1)
-    told = "patients scanned before and after therapy"
-    note = f"2 {told}: no effect size" if math.isnan(size) else told
-    return Test(
-        name,
-        Estimate(mean, float(interval.low), float(interval.high)),
-        size,
-        float(result.statistic),
-        float(result.pvalue),
-        *n,
-        note,
-    )
+    estimate = Estimate(float(differences.mean()), float(interval.low), float(interval.high))
+    size, note = _hedges_g(differences, 0), "patients scanned before and after therapy"
+    if len(differences) == 2:  # Hedges' correction leaves nothing of it
+        size, note = NAN, f"2 {note}: no effect size"
+    return Test(name, *n, note, estimate, size, float(result.statistic), float(result.pvalue))
 
 
 def _wilcoxon(scans: pd.DataFrame, n_resamples: int, seed: int) -> Test:
+    import pingouin
+
     name, n = "Wilcoxon, patients", _sizes(scans)
     if not n[0]:
-        return Test(name, UNDEFINED, NAN, NAN, NAN, *n, "no scan")
+        return Test(name, *n, "no scan")
     low, high = patient_bootstrap(scans, lambda c: c["difference"].mean(), n_resamples, seed)
     estimate = Estimate(float(scans["difference"].mean()), float(low), float(high))
     means = scans.groupby("patient_id")["difference"].mean().to_numpy()
-    if not means.any() or len(means) < 2:
-        note = "only one patient" if len(means) < 2 else "no patient's mean differs from zero"
-        return Test(name, estimate, NAN, NAN, NAN, *n, note)
-    result = wilcoxon(means)
-    n_ranked = np.count_nonzero(means)
-    ranks = n_ranked * (n_ranked + 1) / 2
-    size = 2 * _positive_ranks(means) / ranks - 1
+    if len(means) < 2:
+        return Test(name, *n, "only one patient", estimate)
+    if not means.any():
+        return Test(name, *n, "no patient's mean differs from zero", estimate)
+    ranks = pingouin.wilcoxon(means, correction=False).loc["Wilcoxon"]
     note = "interval by bootstrap over patients"
-    return Test(name, estimate, size, float(result.statistic), float(result.pvalue), *n, note)
-
-
-def _positive_ranks(means: NDArray[np.float64]) -> float:
-    signed = pd.Series(means[means != 0])
-    return float(signed.abs().rank()[signed > 0].sum())
-
-
-def _unbiased(dof: int) -> float:
-    """Hedges' correction of a standardised difference for few values; NaN for two."""
-    return 1 - 3 / (4 * dof - 1) if dof > 1 else NAN
+    return Test(name, *n, note, estimate, ranks["RBC"], ranks["W_val"], ranks["p_val"])
 
 
 def _varies(values: NDArray[np.float64]) -> bool:

@@ -35,5 +35,5 @@ def mean(values: NDArray[Any]) -> float:
 
 
 def ratio(part: float, whole: float) -> float:
-    """A part of a whole; NaN of nothing."""
+    """A part over a whole; NaN where the whole is 0."""
     return float(part / whole) if whole else NAN

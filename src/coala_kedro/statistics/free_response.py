@@ -1,7 +1,7 @@
-"""What a model finds and invents as one trusts it less: the free-response curve.
+"""Lesions found and false positives at each confidence: the free-response curve.
 
-nnU-Net keeps no probabilities here, but how many of its folds call a voxel CRLM alone. The mean
-share of folds over a lesion is its confidence.
+No probabilities of nnU-Net are kept, only how many folds call a voxel CRLM. The mean share of folds
+over a lesion is its confidence.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from coala_kedro.imaging.lesions import label_lesions, union_box
-from coala_kedro.statistics.lesion_matching import match_lesions
+from coala_kedro.statistics.lesion_matching import Match, match_lesions
 from coala_kedro.statistics.overlap import BoolArray
 
+COLUMNS = ("model", "cohort", "threshold", "sensitivity", "false_positives_per_scan", "note")
 CANDIDATE_TYPES = {"confidence": "float64", "hit": "bool", "in_prediction": "bool"}
 
 
 def candidates(
     reference: BoolArray, predicted: BoolArray, votes: NDArray[Any], n_folds: int
 ) -> pd.DataFrame:
-    """The lesions that a model draws, and those that only some of its folds see.
+    """The lesions that a model predicts, and those that only some of its folds see.
 
     Args:
         reference: Consensus mask, boolean zyx.
         predicted: The model's mask, all folds together.
-        votes: How many folds call a voxel CRLM alone, 0 … n_folds.
+        votes: How many folds alone call a voxel CRLM, 0 … n_folds, zyx.
         n_folds: Folds of the model.
 
     Returns:
@@ -40,26 +41,29 @@ def candidates(
     box = union_box(reference, predicted, seen_by_any)
     masks = reference[box], predicted[box], seen_by_any[box] | predicted[box]
     labels = [label_lesions(mask)[0] for mask in masks]
-    # Where no lesion is, nothing is to be counted: the rest is short, and in no order.
+    # Voxels outside all lesions count nowhere; without them the arrays are short.
     anywhere = masks[0] | masks[2]
     own, drawn, seen = (label[anywhere] for label in labels)
     votes = votes[box][anywhere]
     matches = match_lesions(own, drawn)
-    parts = [_rows(drawn, votes, n_folds, {match.predicted for match in matches})]
     extra = np.where(np.isin(seen, seen[drawn > 0]), 0, seen)
     rest = np.where(np.isin(own, [match.reference for match in matches]), 0, own)
-    more = {match.predicted for match in match_lesions(rest, extra)}
-    parts.append(_rows(extra, votes, n_folds, more))
-    frames = [rows.assign(in_prediction=n == 0) for n, rows in enumerate(parts)]
+    frames = [
+        _rows(drawn, votes, n_folds, matches).assign(in_prediction=True),
+        _rows(extra, votes, n_folds, match_lesions(rest, extra)).assign(in_prediction=False),
+    ]
     return pd.concat(frames, ignore_index=True).astype(CANDIDATE_TYPES)
 
 
-def _rows(labels: NDArray[Any], votes: NDArray[Any], n_folds: int, hits: set[int]) -> pd.DataFrame:
+def _rows(
+    labels: NDArray[Any], votes: NDArray[Any], n_folds: int, matches: list[Match]
+) -> pd.DataFrame:
     voxels, total = np.bincount(labels), np.bincount(labels, weights=votes)
     lesions = np.flatnonzero(voxels)
     lesions = lesions[lesions > 0]
     confidence = (total[lesions] / voxels[lesions] / n_folds).round(6)
-    return pd.DataFrame({"confidence": confidence, "hit": np.isin(lesions, list(hits))})
+    hit = np.isin(lesions, [match.predicted for match in matches])
+    return pd.DataFrame({"confidence": confidence, "hit": hit})
 
 
 def free_response(candidates: pd.DataFrame, scan_metrics: pd.DataFrame) -> pd.DataFrame:
@@ -70,47 +74,28 @@ def free_response(candidates: pd.DataFrame, scan_metrics: pd.DataFrame) -> pd.Da
         scan_metrics: One row per model and scan: `model`, `cohort`, `n_lesions`.
 
     Returns:
-        `model, cohort, threshold, sensitivity, false_positives_per_scan, note`: a row for each
-        confidence that occurs, falling; one without a threshold where no fold sees anything.
-        `note` says why something is NaN.
+        Frame with `COLUMNS`: a row for each confidence that occurs, falling, with the sensitivity
+        (NaN without lesions) and false positives of all candidates of at least this confidence;
+        one row without a threshold where no fold sees anything. `note` says why something is NaN.
     """
     curves = []
     for (model, cohort), scans in scan_metrics.groupby(["model", "cohort"], sort=False):
         own = candidates[(candidates["model"] == model) & (candidates["cohort"] == cohort)]
         n_lesions = int(scans["n_lesions"].sum())
-        points = froc_points(own, n_lesions, len(scans))
-        reason = "" if n_lesions else "no lesion in the consensus"
-        if points.empty:
-            nothing = 0.0 if n_lesions else np.nan
-            points.loc[0] = [np.nan, nothing, 0.0]
-            reason = "; ".join(filter(None, [reason, "no fold sees a lesion"]))
-        curves.append(points.assign(model=str(model), cohort=str(cohort), note=reason))
-    columns = ["model", "cohort", "threshold", "sensitivity", "false_positives_per_scan", "note"]
-    return (
-        pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
-    )
-
-
-def froc_points(candidates: pd.DataFrame, n_lesions: int, n_scans: int) -> pd.DataFrame:
-    """Free-response ROC: what a model finds and invents as its threshold falls.
-
-    Args:
-        candidates: One row per candidate of all scans: `confidence`, and `hit`, whether it was
-            matched with a lesion of the consensus (one to one).
-        n_lesions: Lesions of the consensus in all scans.
-        n_scans: Scans, with lesions or without.
-
-    Returns:
-        `threshold` (each confidence, falling), `sensitivity` (NaN without lesions) and
-        `false_positives_per_scan` of the candidates that are as sure.
-    """
-    by_confidence = candidates.groupby("confidence")["hit"].agg(["sum", "count"])
-    by_confidence = by_confidence.sort_index(ascending=False)
-    found, drawn = by_confidence["sum"].cumsum(), by_confidence["count"].cumsum()
-    return pd.DataFrame(
-        {
-            "threshold": by_confidence.index.to_numpy(dtype=float),
-            "sensitivity": found.to_numpy(dtype=float) / (n_lesions or np.nan),
-            "false_positives_per_scan": (drawn - found).to_numpy(dtype=float) / n_scans,
-        }
-    )
+        reasons = [] if n_lesions else ["no lesion in the consensus"]
+        counts = own.groupby("confidence")["hit"].agg(["sum", "count"])
+        counts = counts.sort_index(ascending=False).cumsum()
+        if counts.empty:
+            counts = pd.DataFrame({"sum": [0], "count": [0]}, index=[np.nan])
+            reasons.append("no fold sees a lesion")
+        curve = pd.DataFrame(
+            {
+                "threshold": counts.index.to_numpy(dtype=float),
+                "sensitivity": counts["sum"].to_numpy(dtype=float) / (n_lesions or np.nan),
+                "false_positives_per_scan": (counts["count"] - counts["sum"]).to_numpy(dtype=float)
+                / len(scans),
+            }
+        )
+        curves.append(curve.assign(model=str(model), cohort=str(cohort), note="; ".join(reasons)))
+    rows = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=list(COLUMNS))
+    return rows[list(COLUMNS)]

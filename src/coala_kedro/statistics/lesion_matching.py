@@ -23,9 +23,10 @@ from coala_kedro.imaging.lesions import (
     union_box,
 )
 from coala_kedro.statistics.lesion_surroundings import Surroundings
-from coala_kedro.statistics.overlap import BoolArray, check_masks, voxel_volume_ml
+from coala_kedro.statistics.overlap import BoolArray, Spacing, check_masks, voxel_volume_ml
 
 MIN_IOU = 0.1
+"""Least intersection over union of a match."""
 
 SIZE_CLASSES = ("< 10 mm", "10-20 mm", "> 20 mm")
 """By longest axial diameter; 10 mm and 20 mm themselves belong to the middle class."""
@@ -55,19 +56,17 @@ class Match(NamedTuple):
 def score_lesions(
     reference: BoolArray,
     predicted: BoolArray,
-    spacing_zyx_mm: tuple[float, float, float],
+    spacing_zyx_mm: Spacing,
     *,
-    min_iou: float = MIN_IOU,
     liver: BoolArray | None = None,
     scan_hu: NDArray[Any] | None = None,
 ) -> pd.DataFrame:
-    """Every lesion of the consensus, found or missed, and every lesion that the model invented.
+    """Every lesion of the consensus, found or missed, and every false positive of the model.
 
     Args:
         reference: Consensus mask, boolean zyx.
         predicted: Model's mask on the same grid.
         spacing_zyx_mm: Spacing of z, y and x in mm.
-        min_iou: Least IoU of a match, above 0 and up to 1.
         liver: Liver of the consensus' label map, boolean zyx. The consensus' lesions, which lie
             over it there, are liver too.
         scan_hu: The scan, zyx, in HU.
@@ -84,8 +83,7 @@ def score_lesions(
 
     Raises:
         TypeError: A mask is not boolean.
-        ValueError: The arrays differ in shape, the spacing is not three positive lengths, or
-            `min_iou` is not above 0 and up to 1.
+        ValueError: The arrays differ in shape, or the spacing is not three positive lengths.
     """
     check_masks(reference, predicted)
     ml_per_voxel = voxel_volume_ml(spacing_zyx_mm)
@@ -95,7 +93,7 @@ def score_lesions(
     predicted_labels, n_predicted = label_lesions(predicted[box])
     reference_ml = lesion_volumes_ml(reference_labels, n_reference, ml_per_voxel)
     predicted_ml = lesion_volumes_ml(predicted_labels, n_predicted, ml_per_voxel)
-    matches = match_lesions(reference_labels, predicted_labels, min_iou)
+    matches = match_lesions(reference_labels, predicted_labels)
     hits = {match.reference: match for match in matches}
     rows = []
     for label, part, lesion in _each(reference_labels, box):
@@ -112,27 +110,17 @@ def score_lesions(
     return frame.assign(lesion=range(1, len(frame) + 1)).astype(COLUMN_TYPES)
 
 
-def match_lesions(
-    reference_labels: NDArray[Any], predicted_labels: NDArray[Any], min_iou: float = MIN_IOU
-) -> list[Match]:
+def match_lesions(reference_labels: NDArray[Any], predicted_labels: NDArray[Any]) -> list[Match]:
     """Pair lesions of consensus and model, each at most once, the best overlap first.
 
     Args:
         reference_labels: Consensus' lesions zyx, 0 outside and 1 … n within.
         predicted_labels: The model's, likewise.
-        min_iou: Least intersection over union of a pair, above 0 and up to 1.
 
     Returns:
         The pairs, best first. Among equals the model's lesion with the lower label comes first,
         then the consensus' (as in panoptica).
-
-    Raises:
-        ValueError: `min_iou` is not above 0 and up to 1.
     """
-    if not 0 < min_iou <= 1:
-        raise ValueError(
-            f"Expected 0 < min_iou <= 1, got {min_iou}: lesions must overlap to match."
-        )
     n_ref, n_pred = (
         np.bincount(labels[labels > 0], minlength=1)
         for labels in (reference_labels, predicted_labels)
@@ -148,29 +136,26 @@ def match_lesions(
     free_ref, free_pred = set(ref.tolist()), set(pred.tolist())
     for i in np.argsort(-iou, kind="stable"):
         match = Match(int(ref[i]), int(pred[i]), int(shared[i]))
-        if iou[i] >= min_iou and match.reference in free_ref and match.predicted in free_pred:
+        if iou[i] >= MIN_IOU and match.reference in free_ref and match.predicted in free_pred:
             matches.append(match)
             free_ref.remove(match.reference)
             free_pred.remove(match.predicted)
     return matches
 
 
-def count_lesions(
-    reference: BoolArray, predicted: BoolArray, min_iou: float = MIN_IOU
-) -> dict[str, int]:
-    """How many lesions were found, missed and invented, by the rule of `score_lesions`.
+def count_lesions(reference: BoolArray, predicted: BoolArray) -> dict[str, int]:
+    """How many lesions were found and missed, and how many are false positives.
 
     Args:
-        reference: Mask that is held for true, boolean zyx.
+        reference: Mask that the other is judged by, boolean zyx.
         predicted: The other mask on the same grid.
-        min_iou: Least IoU of a match, above 0 and up to 1.
 
     Returns:
         `n_lesions` (of the reference), `n_hits`, `n_misses`, `n_false_positives`.
     """
     box = union_box(reference, predicted)
     (own, n_own), (drawn, n_drawn) = (label_lesions(mask[box]) for mask in (reference, predicted))
-    n_hits = len(match_lesions(own, drawn, min_iou))
+    n_hits = len(match_lesions(own, drawn))
     return {
         "n_lesions": n_own,
         "n_hits": n_hits,
@@ -203,7 +188,7 @@ def _hit(
 def _describe(
     box: Box,
     lesion: BoolArray,
-    spacing_zyx_mm: tuple[float, float, float],
+    spacing_zyx_mm: Spacing,
     surroundings: Surroundings,
 ) -> dict[str, Any]:
     diameter_mm = longest_axial_diameter_mm(lesion, spacing_zyx_mm)

@@ -1,6 +1,8 @@
-"""From one row per model and lesion to how many lesions each model finds and invents."""
+"""From one row per model and lesion to how many lesions each model finds, misses and adds."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,23 +13,15 @@ from coala_kedro.statistics.bootstrap import (
     NO_INTERVAL_COUNT,
     Columns,
     figures_with_intervals,
+    summarise_groups,
 )
+from coala_kedro.statistics.estimate import ratio
 from coala_kedro.statistics.lesion_matching import SIZE_CLASSES
 
 COLUMNS = ("model", "cohort", "subset", *FIGURE_COLUMNS)
-METRICS = (
-    "n_lesions",
-    "sensitivity",
-    "precision",
-    "f1",
-    "false_positives_per_scan",
-    "dice_mean",
-    "volume_error_ml_mean",
-)
 LOW_CONTRAST_HU = 20.0
 """Lesions that differ less from the liver are hard to see; there is no accepted limit."""
 
-_SUMS = ("hits", "misses", "false_positives", "dice", "volume_error_ml")
 _SCAN = ["model", "cohort", "scan_id"]
 _UNDEFINED = {
     "sensitivity": "no lesion in the consensus",
@@ -55,9 +49,9 @@ def summarise_lesions(
     Args:
         lesion_metrics: One row per model and lesion: `model`, `cohort`, `scan_id` and the columns
             of `lesion_matching.score_lesions`.
-        scan_metrics: One row per model and scan: `model`, `cohort`, `scan_id`, `patient_id`; it
-            tells of the scans that have no lesion.
-        n_resamples: Bootstrap resamples per model and cohort.
+        scan_metrics: One row per model and scan, with lesions or without: `model`, `cohort`,
+            `scan_id`, `patient_id`.
+        n_resamples: Bootstrap resamples per model, cohort and subset.
         seed: Seed of the bootstrap; models scored on the same scans are resampled alike.
         low_contrast_hu: Lesions whose mean differs from the liver's by less, on either side, have
             low contrast.
@@ -72,24 +66,36 @@ def summarise_lesions(
     Raises:
         ValueError: A lesion's scan is not in `scan_metrics`.
     """
-    subsets = _subsets(lesion_metrics, low_contrast_hu)
-    sums = _sums_per_scan(lesion_metrics, subsets)
-    scans = pd.MultiIndex.from_frame(scan_metrics[_SCAN])
-    if len(strange := sums.index.difference(scans)):
+    counts = _counts(lesion_metrics)
+    scans = scan_metrics[[*_SCAN, "patient_id"]].set_index(_SCAN)
+    if len(strange := pd.MultiIndex.from_frame(counts[_SCAN]).difference(scans.index)):
         raise ValueError(
             f"Lesions of {len(strange)} scans that have no scan metrics, such as {strange[0]}: "
             "score scans and lesions together."
         )
-    sums = sums.reindex(scans, fill_value=0.0).assign(patient_id=scan_metrics["patient_id"].array)
-    parts = [
-        _summarise(group, list(subsets), n_resamples, seed).assign(
-            model=str(model), cohort=str(cohort)
+    sums = {
+        subset: counts[chosen].groupby(_SCAN).sum().reindex(scans.index, fill_value=0.0)
+        for subset, chosen in _subsets(lesion_metrics, low_contrast_hu).items()
+    }
+    groups = {
+        (*group, subset): partial(
+            _summarise, own.join(sums[subset]).reset_index(), n_resamples, seed
         )
-        for (model, cohort), group in sums.groupby(["model", "cohort"], sort=False)
-    ]
-    if not parts:
-        return pd.DataFrame(columns=list(COLUMNS))
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+        for group, own in scans.groupby(["model", "cohort"], sort=False)
+        for subset in sums
+    }
+    return summarise_groups(groups, COLUMNS)
+
+
+def _counts(lesions: pd.DataFrame) -> pd.DataFrame:
+    """What is added up over lesions."""
+    return lesions[_SCAN].assign(
+        hits=(lesions["status"] == "hit").astype(float),
+        misses=(lesions["status"] == "miss").astype(float),
+        false_positives=(lesions["status"] == "false_positive").astype(float),
+        dice=lesions["dice"].astype(float).fillna(0.0),
+        volume_error_ml=lesions["volume_error_ml"].astype(float).fillna(0.0),
+    )
 
 
 def _subsets(lesions: pd.DataFrame, low_contrast_hu: float) -> dict[str, NDArray[np.bool_]]:
@@ -108,52 +114,23 @@ def _subsets(lesions: pd.DataFrame, low_contrast_hu: float) -> dict[str, NDArray
     return subsets
 
 
-def _sums_per_scan(lesions: pd.DataFrame, subsets: dict[str, NDArray[np.bool_]]) -> pd.DataFrame:
-    """Columns `<subset>/<sum>`, a row for each scan that has a lesion in any subset."""
-    status = lesions["status"]
-    terms = pd.DataFrame(
-        {
-            "hits": status == "hit",
-            "misses": status == "miss",
-            "false_positives": status == "false_positive",
-            "dice": lesions["dice"].fillna(0.0),
-            "volume_error_ml": lesions["volume_error_ml"].fillna(0.0),
-        },
-        dtype=float,
-    )
-    by_subset = [terms.mul(chosen, axis=0).add_prefix(f"{s}/") for s, chosen in subsets.items()]
-    return pd.concat([lesions[_SCAN], *by_subset], axis=1).groupby(_SCAN).sum()
-
-
-def _summarise(
-    scans: pd.DataFrame, subsets: list[str], n_resamples: int, seed: int
-) -> pd.DataFrame:
-    names = [f"{subset}/{metric}" for subset in subsets for metric in METRICS]
-    reasons = {name: _UNDEFINED.get(name.partition("/")[2], "") for name in names}
-
-    def figures(drawn: Columns) -> dict[str, float]:
-        return dict(zip(names, _figures(drawn, subsets).ravel(), strict=True))
-
-    rows = figures_with_intervals(scans.reset_index(), figures, n_resamples, seed, reasons)
-    rows[["subset", "metric"]] = rows["metric"].str.split("/", expand=True)
+def _summarise(scans: pd.DataFrame, n_resamples: int, seed: int) -> pd.DataFrame:
+    rows = figures_with_intervals(scans, _figures, n_resamples, seed, _UNDEFINED)
     counts = rows["metric"] == "n_lesions"
     rows[["ci_low", "ci_high"]] = rows[["ci_low", "ci_high"]].mask(counts)
     return rows.assign(note=rows["note"].mask(counts, NO_INTERVAL_COUNT))
 
 
-def _figures(scans: Columns, subsets: list[str]) -> NDArray[np.float64]:
-    """Figures (subset, metric) of the scans' sums; NaN where there is nothing to divide by."""
-    hits, misses, invented, dice, error_ml = (
-        np.array([scans[f"{subset}/{part}"].sum() for subset in subsets]) for part in _SUMS
+def _figures(scans: Columns) -> dict[str, float]:
+    hits, misses, false_positives = (
+        scans[name].sum() for name in ("hits", "misses", "false_positives")
     )
-    with np.errstate(invalid="ignore"):
-        figures = [
-            hits + misses,
-            hits / (hits + misses),
-            hits / (hits + invented),
-            2 * hits / (2 * hits + misses + invented),
-            invented / len(scans["patient_id"]),
-            dice / hits,
-            error_ml / hits,
-        ]
-    return np.stack(figures, axis=1)
+    return {
+        "n_lesions": hits + misses,
+        "sensitivity": ratio(hits, hits + misses),
+        "precision": ratio(hits, hits + false_positives),
+        "f1": ratio(2 * hits, 2 * hits + misses + false_positives),
+        "false_positives_per_scan": false_positives / len(scans["patient_id"]),
+        "dice_mean": ratio(scans["dice"].sum(), hits),
+        "volume_error_ml_mean": ratio(scans["volume_error_ml"].sum(), hits),
+    }

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from coala_kedro.imaging.lesions import Box, union_box
-from coala_kedro.statistics.overlap import BoolArray, check_masks
-from coala_kedro.statistics.surface import SLACK_MM, surface_voxels
+from coala_kedro.statistics.overlap import (
+    SLACK_MM,
+    BoolArray,
+    Spacing,
+    check_masks,
+    surface_voxels,
+)
 
 NEAR_BORDER_MM = 10.0
 """As far as screening lets a lesion's voxel lie from the liver."""
@@ -23,27 +28,25 @@ class Surroundings:
     The consensus' lesions are part of the liver's shape, since a label map has them in its place;
     they are no part of its mean HU. The model's lesions change neither, so that a lesion has the
     same surroundings whichever model is judged.
+
+    Args:
+        reference: Consensus' lesions, boolean zyx.
+        spacing_zyx_mm: Spacing of z, y and x in mm.
+        liver: Liver outside the consensus' lesions, boolean zyx.
+        scan_hu: The scan, zyx, in HU.
+
+    Raises:
+        TypeError: The liver is not boolean.
+        ValueError: The arrays differ in shape.
     """
 
     def __init__(
         self,
         reference: BoolArray,
-        spacing_zyx_mm: tuple[float, float, float],
+        spacing_zyx_mm: Spacing,
         liver: BoolArray | None,
         scan_hu: NDArray[Any] | None,
     ) -> None:
-        """Check that all share one grid.
-
-        Args:
-            reference: Consensus' lesions, boolean zyx.
-            spacing_zyx_mm: Spacing of z, y and x in mm.
-            liver: Liver outside the consensus' lesions, boolean zyx.
-            scan_hu: The scan, zyx, in HU.
-
-        Raises:
-            TypeError: The liver is not boolean.
-            ValueError: The arrays differ in shape.
-        """
         if scan_hu is not None and scan_hu.shape != reference.shape:
             raise ValueError(
                 f"The scan has shape {scan_hu.shape}, the consensus {reference.shape} (zyx): "

@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import stdtr
@@ -73,7 +73,8 @@ def last_effect(values: ArrayLike, design: ArrayLike, patients: ArrayLike) -> Ef
     _, patient_of_scan, counts = np.unique(
         np.asarray(patients), return_inverse=True, return_counts=True
     )
-    dof = max(len(counts) - x.shape[1], _n_varying(x[:, -1], patient_of_scan) - 1)
+    n_varying = (pd.Series(x[:, -1]).groupby(patient_of_scan).nunique() > 1).sum()
+    dof = max(len(counts) - x.shape[1], int(n_varying) - 1)
     undefined = Effect(Estimate(NAN, NAN, NAN), NAN, NAN, NAN)
     if dof < 1 or np.isnan(y).any() or np.linalg.matrix_rank(x) < x.shape[1]:
         return undefined
@@ -96,12 +97,6 @@ def last_effect(values: ArrayLike, design: ArrayLike, patients: ArrayLike) -> Ef
     )
 
 
-def _n_varying(column: NDArray[np.float64], patient_of_scan: NDArray[np.intp]) -> int:
-    """In how many patients a column of the design is not one value."""
-    scans = sorted(zip(patient_of_scan.tolist(), column.tolist(), strict=True))
-    return len({one for (one, a), (other, b) in pairwise(scans) if one == other and a != b})
-
-
 def _best_share(criterion: Callable[[float], float]) -> float:
     found = minimize_scalar(
         criterion, bounds=(0, _MOST), method="bounded", options={"xatol": 1e-10}
@@ -116,7 +111,7 @@ def _fit(
     patient_of_scan: NDArray[np.intp],
     counts: NDArray[np.intp],
 ) -> _Fit:
-    """Least squares where patients make up a share of the variance, 0 … 1."""
+    """Least squares where the variance between patients is a share of the whole, 0 … 1."""
     ratio = share / (1 - share)
     inflation = 1 + counts * ratio
     taken = (1 - 1 / np.sqrt(inflation))[patient_of_scan]

@@ -1,8 +1,8 @@
-"""Readers against each other and against the consensus of the others, and models among them.
+"""Readers compared with each other and with the consensus of the others, and models likewise.
 
-The study's consensus holds every reader's own outline, so a reader agrees with it better than a
-stranger can. Here nobody is compared with what he drew: a reader is held against the consensus of
-the others, and a model against those same consensuses, so that both can be placed side by side.
+Every reader's own outline is part of the study's consensus, so a reader agrees with it better than
+a model can. Here a reader is compared with the consensus of the other readers, and a model with
+those same consensuses: the figures of both can be compared.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def score_raters(
         One row a rater and reference, `COLUMNS` first, then those of `overlap.score_scan` and
         `lesion_matching.count_lesions`. `rater_kind` is `reader` or `model`. `reference_kind` is
         `reader` (named by `reference`) or `consensus of the others`: STAPLE of all readers but the
-        one after whom `reference` is named `all but <reader>`, who alone of the readers is held
-        against it; of two readers that is the other one. No rows with fewer than two readers.
+        one after whom `reference` is named `all but <reader>`, who alone of the readers is compared
+        with it; of two readers that is the other one. No rows with fewer than two readers.
     """
     if len(readers) < 2:
         return pd.DataFrame(columns=list(COLUMNS))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from coala_kedro.statistics.agreement import intraclass_correlation
-from coala_kedro.statistics.bland_altman import bland_altman
-from coala_kedro.statistics.bootstrap import FIGURE_COLUMNS, Columns, figures_with_intervals
+from coala_kedro.statistics.bootstrap import (
+    FIGURE_COLUMNS,
+    Columns,
+    figures_with_intervals,
+    summarise_groups,
+)
 from coala_kedro.statistics.estimate import NAN, mean, ratio
 from coala_kedro.statistics.rater_metrics import READER
 
@@ -44,28 +51,16 @@ def summarise_raters(reader_metrics: pd.DataFrame, n_resamples: int, seed: int) 
         `each other` are the ICC of all readers at once, over scans that all of them outlined.
         `note` says why a figure or its interval is NaN.
     """
-    groups = []
+    groups: dict[tuple[Any, ...], Callable[[], pd.DataFrame]] = {}
     for cohort, rows in reader_metrics.groupby("cohort", sort=False):
         together = rows[rows["rater_kind"] == READER].assign(rater=ALL_READERS)
         readers_first = rows.sort_values("rater_kind", ascending=False, kind="stable")
         everyone = pd.concat([readers_first, together])
-        for keys, group in everyone.groupby(list(_GROUP), sort=False):
-            groups.append(((cohort, *keys), group, _figures_with_intervals))
-        groups.append(((cohort, ALL_READERS, READER, EACH_OTHER), rows, _icc_of_readers))
-    if not groups:
-        return pd.DataFrame(columns=list(COLUMNS))
-    # One after another, unless a runner spreads it.
-    summaries = Parallel()(
-        delayed(summary)(group, n_resamples, seed) for _, group, summary in groups
-    )
-    parts = [
-        rows.assign(**{name: str(key) for name, key in zip(("cohort", *_GROUP), keys, strict=True)})
-        for (keys, _, _), rows in zip(groups, summaries, strict=True)
-    ]
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
-
-
-_GROUP = ("rater", "rater_kind", "reference_kind")
+        for keys, group in everyone.groupby(list(COLUMNS[:3]), sort=False):
+            groups[(*keys, cohort)] = partial(_agreement, group, n_resamples, seed)
+        of_readers = partial(_icc_of_readers, rows, n_resamples, seed)
+        groups[ALL_READERS, READER, EACH_OTHER, cohort] = of_readers
+    return summarise_groups(groups, COLUMNS)
 
 
 def _figures(rows: Columns) -> dict[str, float]:
@@ -73,24 +68,23 @@ def _figures(rows: Columns) -> dict[str, float]:
     means = {f"{name}_mean": mean(rows[name][scored]) for name in _MEANS}
     hd95_mm = rows["hd95_mm"][scored]
     reference, predicted = rows["reference_ml"], rows["predicted_ml"]
-    icc = intraclass_correlation(np.column_stack([reference, predicted]))
-    hits, misses, invented = (
+    error_ml = predicted - reference
+    hits, misses, false_positives = (
         float(rows[name].sum()) for name in ("n_hits", "n_misses", "n_false_positives")
     )
     return means | {
         "hd95_mm_median": float(np.median(hd95_mm)) if len(hd95_mm) else NAN,
-        "volume_bias_ml": bland_altman(reference, predicted).bias.value,
-        "volume_bias_percent": ratio(100 * (predicted - reference).sum(), reference.sum()),
-        "icc_consistency": icc.consistency.value,
-        "icc_agreement": icc.agreement.value,
+        "volume_bias_ml": mean(error_ml),
+        "volume_bias_percent": ratio(100 * error_ml.sum(), reference.sum()),
+        **intraclass_correlation(np.column_stack([reference, predicted])),
         "sensitivity": ratio(hits, hits + misses),
-        "precision": ratio(hits, hits + invented),
-        "f1": ratio(2 * hits, 2 * hits + misses + invented),
-        "false_positives_per_scan": ratio(invented, len(reference)),
+        "precision": ratio(hits, hits + false_positives),
+        "f1": ratio(2 * hits, 2 * hits + misses + false_positives),
+        "false_positives_per_scan": ratio(false_positives, len(reference)),
     }
 
 
-def _figures_with_intervals(rows: pd.DataFrame, n_resamples: int, seed: int) -> pd.DataFrame:
+def _agreement(rows: pd.DataFrame, n_resamples: int, seed: int) -> pd.DataFrame:
     return figures_with_intervals(rows, _figures, n_resamples, seed, _UNDEFINED)
 
 
@@ -104,10 +98,6 @@ def _icc_of_readers(rows: pd.DataFrame, n_resamples: int, seed: int) -> pd.DataF
     scans = volumes.dropna().reset_index()
 
     def icc(columns: Columns) -> dict[str, float]:
-        both = intraclass_correlation(np.column_stack([columns[reader] for reader in readers]))
-        return {
-            "icc_consistency": both.consistency.value,
-            "icc_agreement": both.agreement.value,
-        }
+        return intraclass_correlation(np.column_stack([columns[reader] for reader in readers]))
 
     return figures_with_intervals(scans, icc, n_resamples, seed, _UNDEFINED)

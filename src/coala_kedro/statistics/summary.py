@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from coala_kedro.cohort import TIMEPOINTS
-from coala_kedro.statistics.agreement import intraclass_correlation
-from coala_kedro.statistics.bland_altman import (
-    bland_altman,
-    bland_altman_percent,
-    proportional_bias,
-)
+from coala_kedro.statistics.agreement import intraclass_correlation, volume_differences
 from coala_kedro.statistics.bootstrap import (
     FIGURE_COLUMNS,
     NO_INTERVAL_COUNT,
@@ -24,11 +19,12 @@ from coala_kedro.statistics.bootstrap import (
     columns_of,
     figure_rows,
     figures_with_intervals,
+    summarise_groups,
 )
 from coala_kedro.statistics.comparisons import welch
-from coala_kedro.statistics.estimate import NAN, mean, ratio
+from coala_kedro.statistics.estimate import mean, ratio
 from coala_kedro.statistics.overlap import pooled_dice
-from coala_kedro.statistics.ttv_classes import CLASS_BOUNDS_ML, classify, weighted_kappa
+from coala_kedro.statistics.subgroups import CLASS_BOUNDS_ML, classify, weighted_kappa
 
 SUBSETS = ("all", *TIMEPOINTS)
 COLUMNS = ("model", "cohort", "subset", *FIGURE_COLUMNS)
@@ -50,8 +46,8 @@ def summarise(
 
     All intervals come from drawing patients (`patient_bootstrap`), those of the ICC too: tumour
     volumes are so skewed that the F-based interval of the ICC, which takes them as normal, covered
-    0.74 in a simulation of 20 scans of 10 patients where this one covered 0.90 (`agreement_table`
-    has both).
+    0.74 in a simulation of 20 scans of 10 patients where this one covered 0.90 (both are in
+    `agreement_table`).
     Counts, extremes and Welch's p have no interval.
 
     Dice figures rest on the scans that have a Dice; those where model and consensus both found
@@ -75,23 +71,19 @@ def summarise(
         or `post`; `n_scans` and `n_patients` are those the figure rests on. What is not defined
         is NaN; `note` says why a figure or its interval is NaN.
     """
-    subsets = [
-        (keys, subset, scans if subset == "all" else scans[scans["timepoint"] == subset])
-        for keys, scans in scan_metrics.groupby(["model", "cohort"], sort=False)
+    groups = {
+        (*group, subset): partial(
+            _summarise_subset,
+            scans if subset == "all" else scans[scans["timepoint"] == subset],
+            subset,
+            n_resamples,
+            seed,
+            class_bounds_ml,
+        )
+        for group, scans in scan_metrics.groupby(["model", "cohort"], sort=False)
         for subset in SUBSETS
-    ]
-    # One after another, unless a runner spreads it.
-    summaries = Parallel()(
-        delayed(_summarise_subset)(scans, subset, n_resamples, seed, class_bounds_ml)
-        for _, subset, scans in subsets
-    )
-    if not subsets:
-        return pd.DataFrame(columns=list(COLUMNS))
-    parts = [
-        rows.assign(model=str(model), cohort=str(cohort), subset=subset)
-        for ((model, cohort), subset, _), rows in zip(subsets, summaries, strict=True)
-    ]
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+    }
+    return summarise_groups(groups, COLUMNS)
 
 
 def _summarise_subset(
@@ -105,9 +97,8 @@ def _summarise_subset(
     why = _why_undefined(scans, scored)
     before, after = _before_and_after(columns_of(scored))
     rows = [
-        figures_with_intervals(scored, _dice_figures, n_resamples, seed, why),
-        figures_with_intervals(scored, _surface_figures, n_resamples, seed, why),
-        _plain(scored, {"welch_p": welch(before, after).p}, _TEST, why),
+        figures_with_intervals(scored, _mask_figures, n_resamples, seed, why),
+        _plain(scored, {"welch_p": welch(before, after)[2]}, _TEST, why),
         _plain(scans, {"n_both_empty": len(scans) - len(scored)}, NO_INTERVAL_COUNT, why),
         figures_with_intervals(
             scans, lambda drawn: _volume_figures(drawn, class_bounds_ml), n_resamples, seed, why
@@ -133,29 +124,32 @@ def _plain(
 def _why_undefined(scans: pd.DataFrame, scored: pd.DataFrame) -> dict[str, str]:
     """Reasons for figures that may be NaN although there are scans."""
     missing = [t for t in TIMEPOINTS if not (scored["timepoint"] == t).any()]
-    one_sided = f"no {missing[0]} scan" if missing else "Dice does not vary"
+    no_difference = f"no {missing[0]} scan" if missing else "Dice does not vary"
     few = scored["timepoint"].value_counts().reindex(list(TIMEPOINTS), fill_value=0).min() < 2
     icc = "fewer than 3 scans" if len(scans) < 3 else "volumes do not vary"
     spread = "one scan" if len(scans) == 1 else "fewer than 2 scans with CRLM"
     return {
-        "dice_post_minus_pre": one_sided,
-        "welch_p": "fewer than 2 scans before or after therapy" if few else one_sided,
+        "dice_post_minus_pre": no_difference,
+        "welch_p": "fewer than 2 scans before or after therapy" if few else no_difference,
         "icc_consistency": icc,
         "icc_agreement": icc,
         "volume_bias_percent": "no lesion in the consensus",
         "volume_difference_percent": "both masks empty in every scan",
         "volume_slope": "one scan" if len(scans) == 1 else "volumes do not vary",
         "ttv_class_kappa": "one class only",
-        **{f"volume_limit_{end}_{unit}": spread for end in ENDS for unit in ("ml", "percent")},
+        **{
+            f"volume_limit_{end}_{unit}": spread
+            for end in ("lower", "upper")
+            for unit in ("ml", "percent")
+        },
     }
 
 
-def _dice_figures(scans: Columns) -> Figures:
-    dice = scans["dice"]
+def _mask_figures(scans: Columns) -> Figures:
     before, after = _before_and_after(scans)
-    first, median, third = _quartiles(dice)
-    return {
-        "dice_mean": mean(dice),
+    first, median, third = _quartiles(scans["dice"])
+    figures = {
+        "dice_mean": mean(scans["dice"]),
         "dice_median": median,
         "dice_iqr": third - first,
         "dice_pooled": pooled_dice(
@@ -163,36 +157,21 @@ def _dice_figures(scans: Columns) -> Figures:
         ),
         "dice_post_minus_pre": mean(after) - mean(before),
     }
-
-
-def _surface_figures(scans: Columns) -> Figures:
-    values = np.column_stack([scans[name] for name in _SURFACES])
-    _, median, _ = _quartiles(values)
-    means = values.mean(axis=0) if len(values) else np.full(len(_SURFACES), NAN)
-    figures = {f"{name}_mean": means[n] for n, name in enumerate(_SURFACES)}
-    return figures | {f"{name}_median": median[n] for n, name in enumerate(_SURFACES)}
-
-
-ENDS = ("lower", "upper")
+    figures |= {f"{name}_mean": mean(scans[name]) for name in _SURFACES}
+    medians = _quartiles(np.column_stack([scans[name] for name in _SURFACES]))[1]
+    return figures | {f"{name}_median": medians[n] for n, name in enumerate(_SURFACES)}
 
 
 def _volume_figures(scans: Columns, class_bounds_ml: Sequence[float]) -> Figures:
     reference, predicted = scans["reference_ml"], scans["predicted_ml"]
-    icc = intraclass_correlation(np.column_stack([reference, predicted]))
-    in_ml, in_percent = (f(reference, predicted) for f in (bland_altman, bland_altman_percent))
+    differences = volume_differences(reference, predicted)
+    bias = {name: estimate.value for name, estimate in differences.items()}
+    error_ml = predicted.sum() - reference.sum()
     classes = classify(reference, class_bounds_ml), classify(predicted, class_bounds_ml)
-    total = reference.sum()
-    figures = {
-        "icc_consistency": icc.consistency.value,
-        "icc_agreement": icc.agreement.value,
-        "volume_bias_ml": in_ml.bias.value,
-        "volume_bias_percent": ratio(100 * (predicted.sum() - total), total),
-        "volume_limit_lower_ml": in_ml.lower.value,
-        "volume_limit_upper_ml": in_ml.upper.value,
-        "volume_difference_percent": in_percent.bias.value,
-        "volume_limit_lower_percent": in_percent.lower.value,
-        "volume_limit_upper_percent": in_percent.upper.value,
-        "volume_slope": proportional_bias(reference, predicted).slope.value,
+    figures = intraclass_correlation(np.column_stack([reference, predicted])) | {
+        "volume_bias_ml": bias.pop("volume_bias_ml"),
+        "volume_bias_percent": ratio(100 * error_ml, reference.sum()),
+        **bias,
         "ttv_class_kappa": weighted_kappa(*classes, len(class_bounds_ml) + 1),
         "ttv_class_agreement": mean(classes[0] == classes[1]),
     }

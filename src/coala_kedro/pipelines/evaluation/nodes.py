@@ -5,15 +5,20 @@ from __future__ import annotations
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from coala_kedro.statistics.agreement_table import agreement_table
+from coala_kedro.statistics.agreement import agreement_table
+from coala_kedro.statistics.comparisons import compare
 from coala_kedro.statistics.lesion_summary import LOW_CONTRAST_HU, summarise_lesions
 from coala_kedro.statistics.paper import compare_with_paper
 from coala_kedro.statistics.rater_summary import summarise_raters
 from coala_kedro.statistics.results_table import table_2
-from coala_kedro.statistics.subgroups import LESION_BOUNDS, SLICE_BOUNDS_MM, summarise_subgroups
+from coala_kedro.statistics.subgroups import (
+    CLASS_BOUNDS_ML,
+    LESION_BOUNDS,
+    SLICE_BOUNDS_MM,
+    class_table,
+    summarise_subgroups,
+)
 from coala_kedro.statistics.summary import summarise as summarise_scans
-from coala_kedro.statistics.tests_table import compare
-from coala_kedro.statistics.ttv_classes import CLASS_BOUNDS_ML, class_table
 from coala_kedro.statistics.worst_scans import N_WORST, worst_scans
 
 
