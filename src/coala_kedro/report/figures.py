@@ -7,6 +7,7 @@ shows its scan. A figure without anything to show says why.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -147,7 +148,7 @@ def _differences(
 
 def _levels(
     summary: pd.DataFrame, model: str, cohort: str, lines: tuple[str, str, str]
-) -> Iterator[tuple[float, str | tuple[int, tuple[int, int]]]]:
+) -> Iterator[tuple[float, Any]]:
     """Bias and limits that are defined, and how they are drawn."""
     chosen = summary[
         (summary["model"] == model) & (summary["cohort"] == cohort) & (summary["subset"] == "all")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -83,7 +83,7 @@ def cohort_panels(
     return figure, [*zip(row, parts, strict=True)]
 
 
-def by_model(rows: pd.DataFrame, models: Sequence[str]) -> Iterator[tuple[int, str, pd.DataFrame]]:
+def by_model(rows: pd.DataFrame, models: Iterable[str]) -> Iterator[tuple[int, str, pd.DataFrame]]:
     """Each model's index (see `colour`), name and rows.
 
     Args:

@@ -99,7 +99,7 @@ class Study:
         groups = self[name].rows(cohort=cohort)[[*keys]].drop_duplicates()
         rows = {
             ": ".join(group): dict(zip(keys, group, strict=True))
-            for group in groups.itertuples(index=False)
+            for group in groups.itertuples(index=False, name=None)
         }
         heading, where = count
         columns: dict[Any, Where] = {heading: {**where, "model": self.models[0]}}
@@ -185,10 +185,11 @@ class Study:
         chosen = source.frame[(source.frame["model"] == DATA) == of_scans]
         models = [DATA] if of_scans else self.models
         rows = {}
-        for row in chosen.fillna({"unit": ""}).drop_duplicates(["figure", "metric"]).itertuples():
-            named = row.unit and row.unit not in row.figure.lower()
-            label = f"{row.figure}, {row.unit}" if named else row.figure
-            rows[label] = {"figure": row.figure, "metric": row.metric}
+        keys = ["figure", "unit", "metric"]
+        listed = chosen.fillna({"unit": ""}).drop_duplicates(["figure", "metric"])[keys]
+        for figure, unit, metric in listed.itertuples(index=False, name=None):
+            named = unit and unit not in figure.lower()
+            rows[f"{figure}, {unit}" if named else figure] = {"figure": figure, "metric": metric}
         columns = {}
         for cohort in chosen["cohort"].unique():
             title, where = cohort_title(cohort), {"cohort": cohort}
