@@ -1,33 +1,38 @@
+import base64
+
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
 from coala_kedro.datasets import FigureDataset, PictureDataset
-from coala_kedro.report.canvas import dots, panels
+from coala_kedro.report.plots import dots, panels
 
 
 @pytest.fixture
 def figure():
-    made = panels(["internal"], "x", "y")
-    dots(made, 0, [1.0, 2.0], [3.0, None], "teacher", 0)
+    made, (axes,) = panels(["internal"], "x", "y")
+    dots(axes, [1.0, 2.0], [3.0, float("nan")], "teacher", 0, ["a", "b"])
     return made
 
 
-def test_a_figure_comes_back_and_has_its_pictures_beside(tmp_path, figure):
-    dataset = FigureDataset(filepath=str(tmp_path / "figures" / "dice.json"))
+def test_a_figure_is_kept_as_png_and_svg_and_loads_as_svg(tmp_path, figure):
+    dataset = FigureDataset(filepath=str(tmp_path / "figures" / "dice.png"))
+    assert not dataset.exists()
     dataset.save(figure)
-    assert dataset.load() == figure
     png, svg = dataset.artifacts
     assert Image.open(png).size[0] > 500
-    assert "internal" in (tmp_path / "figures" / "dice.svg").read_text()
     assert svg.endswith("dice.svg")
+    assert dataset.load() == (tmp_path / "figures" / "dice.svg").read_text()
+    assert dataset.load().startswith("<svg")
+    assert "internal" in dataset.load()
+    assert dataset.exists()
 
 
-def test_kedro_viz_shows_it_as_plotly(tmp_path, figure):
-    dataset = FigureDataset(filepath=str(tmp_path / "dice.json"))
+def test_kedro_viz_shows_its_png(tmp_path, figure):
+    dataset = FigureDataset(filepath=str(tmp_path / "dice.png"))
     dataset.save(figure)
-    assert "PlotlyPreview" in str(FigureDataset.preview.__annotations__["return"])
-    assert dataset.preview()["data"][0]["x"] == [1.0, 2.0]
+    assert "ImagePreview" in str(FigureDataset.preview.__annotations__["return"])
+    assert base64.b64decode(dataset.preview()) == (tmp_path / "dice.png").read_bytes()
 
 
 def test_a_picture_loads_as_the_bytes_of_its_file(tmp_path):

@@ -19,7 +19,7 @@ from coala_kedro.datasets import (
 from coala_kedro.disk import DiskFullError
 from coala_kedro.imaging.files import VolumeError, is_whole, read_whole_volume
 from coala_kedro.marks import read_mark, write_mark
-from coala_kedro.report.canvas import dots, panels
+from coala_kedro.report.plots import panels
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 ENOUGH_KB = 10_000
@@ -234,9 +234,8 @@ def test_a_cut_file_is_never_read_as_zeros(tmp_path, suffix, volume):
 
 
 def test_a_picture_beside_a_figure_is_whole_or_the_one_before(disk_of):
-    figure, folder = panels(["internal"], "x", "y"), disk_of(ENOUGH_KB)
-    dots(figure, 0, [1.0, 2.0], [3.0, None], "teacher", 0)
-    dataset = FigureDataset(filepath=str(folder / "dice.json"))
+    (figure, _), folder = panels(["internal"], "x", "y"), disk_of(ENOUGH_KB)
+    dataset = FigureDataset(filepath=str(folder / "dice.png"))
     dataset.save(figure)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     (folder / "filler").write_bytes(bytes(1000))

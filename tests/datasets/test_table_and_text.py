@@ -140,7 +140,8 @@ IN_LATIN_1 = """
 import locale, re, sys
 from importlib import resources
 from pathlib import Path
-import pandas as pd, plotly.graph_objects as go
+import pandas as pd
+from matplotlib.figure import Figure
 from coala_kedro.datasets import FigureDataset, TableDataset, TextDataset
 from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.report.claim import claim_table
@@ -154,11 +155,10 @@ TableDataset(filepath=str(folder / "table.csv")).save(pd.DataFrame({"text": [tex
 assert TableDataset(filepath=str(folder / "table.csv")).load()["text"][0] == text
 write_mark(folder / "mark.json", {"text": text})
 assert read_mark(folder / "mark.json") == {"text": text}
-figure = FigureDataset(filepath=str(folder / "figure.json"))
-layout = {"height": 300, "xaxis": {"title": {"text": text}}, "yaxis": {}}
-trace = go.Scatter(x=[0], y=[1], mode="markers", marker={"color": "#123456"})
-figure.save(go.Figure(trace, layout))
-assert figure.load().layout.xaxis.title.text == text
+figure = Figure()
+figure.text(0.5, 0.5, text)
+FigureDataset(filepath=str(folder / "figure.png")).save(figure)
+assert text in FigureDataset(filepath=str(folder / "figure.png")).load()
 claim = (resources.files("coala_kedro.report") / "claim.csv").read_bytes().decode()
 named = pd.DataFrame({"setting": re.findall(r"\\{(.+?)\\}", claim)}).assign(value=text)
 print(ascii(claim_table(named).to_csv() + paper_figures().to_csv()))

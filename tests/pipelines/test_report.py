@@ -13,6 +13,7 @@ from reading import Page, Tables, is_rounding_of, is_value_of
 from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.evaluation import report
 from coala_kedro.pipelines.evaluation.pictures import Drawing
+from coala_kedro.report.plots import svg
 from coala_kedro.statistics.cohort_table import table_1
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("report")]
@@ -106,7 +107,7 @@ class Study:
             return frame if tested or about_cases else frame.iloc[:0]
 
         figures = {
-            f"{name}_figure": draw(*map(load, frames))
+            f"{name}_figure": svg(draw(*map(load, frames)), name)
             for name, (draw, frames) in report.FIGURES.items()
         }
         frames = {name.replace(".", "_"): load(name) for name in report.FRAMES}
@@ -167,6 +168,20 @@ def test_all_sections_are_there_and_in_the_contents(page, html):
     assert all(f'<section id="{anchor}">' in html for anchor in anchors)
 
 
+def test_the_browser_is_forbidden_to_ask_the_network(html):
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', html)
+    assert policy.startswith("default-src 'none'")
+    assert not re.search(r"https?:", policy)
+    loaded = re.findall(r"""<(?!a\b)[^<>]*\b(?:src|href)=["']([^"']*)""", html)
+    assert {address.split(":")[0] for address in loaded if not address.startswith("#")} == {"data"}
+
+
+def test_dots_say_which_scan_they_are(html):
+    figure = html.split('id="plot-volumes"')[1].split("</svg>")[0]
+    scans = re.findall(r"<title>(\S+)\nmodel [\d.]+ mL, consensus [\d.]+ mL</title>", figure)
+    assert sorted({*scans}) == sorted(one["scan_id"] for one in NORMAL)
+
+
 def test_refused_scans_are_told_with_reason_and_remedy(html):
     assert "are these &lt;HU&gt;?" in html
     assert "no air" in html
@@ -216,13 +231,11 @@ def test_the_page_opens_and_prints(path):
 
 
 @needs_chromium
-def test_without_scripts_figures_are_stills(path):
+def test_without_scripts_figures_are_there_too(path):
     with opened(path, scripts=False) as shown:
-        stills, places = (shown.page.locator(name) for name in (".still", ".interactive"))
-        assert stills.count() == places.count() > 5
         shown.page.locator("summary").first.click()
-        assert all(still.is_visible() for still in stills.all())
-        assert not any(place.is_visible() for place in places.all())
+        assert len(shown.plots()) > 5
+        assert all(plot.is_visible() for plot in shown.plots().values())
 
 
 @needs_chromium

@@ -6,7 +6,7 @@ import pytest
 
 from coala_kedro.pipelines.evaluation.report import PARAMETERS, describe_run
 from coala_kedro.report.claim import claim_table
-from coala_kedro.report.settings import settings_table
+from coala_kedro.report.run_settings import settings_table
 
 
 @pytest.fixture(scope="module")

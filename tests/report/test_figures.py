@@ -1,16 +1,16 @@
-"""Figures show what the frames hold, on the screen and in print alike."""
+"""Figures show what the frames hold, in the page and in print alike."""
 
-import io
+import re
+from html import unescape
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
+from drawn import dots, legend, line, titles
 
 from coala_kedro.report import figures, group_figures
-from coala_kedro.report.canvas import COLOURS, panels
-from coala_kedro.report.still import draw, svg
+from coala_kedro.report.plots import COLOURS, reason, svg
 
 ROWS = pd.DataFrame(
     {
@@ -62,64 +62,77 @@ def summary():
     return pd.DataFrame(rows, columns=["model", "cohort", "subset", "metric", "value"])
 
 
-def of(figure, panel, name):
-    """The traces of a name in a panel."""
-    axis = "x" if panel == 0 else f"x{panel + 1}"
-    return [t for t in figure.data if t.name == name and (t.xaxis or "x") == axis]
+def levels(axes):
+    """Heights and colours of lines across a panel."""
+    across = [one for one in axes.lines if list(one.get_xdata()) == [0, 1]]
+    return [(one.get_ydata()[0], one.get_color()) for one in across]
 
 
-def titles(figure):
-    return [note.text for note in figure.layout.annotations]
+def tips(figure):
+    return [unescape(text) for text in re.findall(r"<g><title>(.*?)</title>", figure, re.DOTALL)]
 
 
 def test_bland_altman_has_a_dot_per_scan_and_the_lines_of_the_summary(scan_metrics, summary):
     figure = figures.bland_altman(scan_metrics, summary)
     assert titles(figure) == ["Internal cohort", "External cohort"]
-    for panel, cohort in enumerate(("internal", "external")):
+    for axes, cohort in zip(figure.axes, ("internal", "external"), strict=True):
         chosen = scan_metrics[(scan_metrics.cohort == cohort) & (scan_metrics.model == "teacher")]
-        (dots,) = of(figure, panel, "teacher")
-        np.testing.assert_allclose(dots.y, chosen["volume_error_ml"])
         mean = (chosen["reference_ml"] + chosen["predicted_ml"]) / 2
-        np.testing.assert_allclose(dots.x, mean.clip(lower=figures.SMALLEST_ML))
-        assert [text.split("<br>")[0] for text in dots.text] == list(chosen["scan_id"])
-    levels = [(s.y0, s.line.color) for s in figure.layout.shapes if s.xref == "x domain"]
-    assert levels[1:] == [(y, COLOURS[0]) for y in (-10, -50, 30)]
-    low, high = figure.layout.yaxis.range
+        x = mean.clip(lower=figures.SMALLEST_ML)
+        np.testing.assert_allclose(dots(axes, "teacher"), np.c_[x, chosen["volume_error_ml"]])
+        assert axes.get_xscale() == "log"
+    internal = figure.axes[0]
+    assert levels(internal)[1:] == [(y, COLOURS[0]) for y in (-10, -50, 30)]
+    low, high = internal.get_ylim()
     assert low < -50 < 30 < high
+    assert legend(figure) == ["teacher", "student"]
 
 
 def test_in_per_cent_scans_that_both_leave_empty_have_no_place(scan_metrics, summary):
     figure = figures.bland_altman_percent(scan_metrics, summary)
-    (dots,) = of(figure, 1, "teacher")
-    assert dots.y[0] is None
-    np.testing.assert_allclose(dots.y[1:], 100 * -0.2 / 0.9)
+    drawn = dots(figure.axes[1], "teacher")
+    of_teacher = (scan_metrics.cohort == "external") & (scan_metrics.model == "teacher")
+    assert len(drawn) == of_teacher.sum() - 1
+    np.testing.assert_allclose(drawn[:, 1], 100 * -0.2 / 0.9)
 
 
 def test_volumes_that_differ_widely_are_on_logarithmic_axes(scan_metrics):
-    figure = figures.volumes(scan_metrics)
-    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
-    line = next(trace for trace in figure.data if trace.name is None)
-    assert list(line.x) == list(line.y)
+    axes = figures.volumes(scan_metrics).axes[0]
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    (identity,) = axes.lines
+    assert list(identity.get_xdata()) == list(identity.get_ydata())
 
 
 def test_dice_has_the_scans_that_have_one_over_their_quartiles(scan_metrics):
     figure = figures.dice(scan_metrics)
-    box, dots = of(figure, 1, "student")[:2]
-    assert box.type == "box"
-    assert box.median == (0.9,)
-    assert len(dots.y) == 4
-    assert figure.layout.xaxis2.ticktext == ("before therapy<br>n = 4", "after therapy<br>n = 2")
-    assert [t.name for t in figure.data if t.showlegend] == ["teacher", "student"]
+    axes = figure.axes[1]
+    assert len(axes.patches) == 4, "a box a model and time point"
+    medians = [one for one in axes.lines if len({*one.get_ydata()}) == 1 and 0.9 in one.get_ydata()]
+    assert medians
+    assert len(dots(axes, "student")) == 6
+    texts = [label.get_text() for label in axes.get_xticklabels()]
+    assert texts == ["before therapy\nn = 4", "after therapy\nn = 2"]
+    assert legend(figure) == ["teacher", "student"]
+
+
+def test_in_the_page_every_dot_says_which_scan_it_is(scan_metrics, summary):
+    drawn = svg(figures.bland_altman(scan_metrics, summary), "bland_altman")
+    scans = [text.split("\n")[0] for text in tips(drawn)]
+    assert sorted(scans) == sorted(scan_metrics["scan_id"])
+    assert "<a " not in drawn
+    named = scan_metrics.assign(scan_id="A&B")
+    assert tips(svg(figures.dice(named), "dice"))[0].startswith("A&B\nmodel ")
 
 
 def test_a_subset_without_a_figure_keeps_its_place_and_an_interval_its_ends():
-    figure = group_figures.lesions(ROWS)
-    (teacher,), (student,) = of(figure, 0, "teacher"), of(figure, 0, "student")
-    assert teacher.x == (0.5,)
-    assert student.x == (0.75, 0.25)
-    np.testing.assert_allclose(teacher.error_x.array, [0.1])
-    np.testing.assert_allclose(student.error_x.arrayminus, [0, 0.15])
-    assert figure.layout.yaxis.ticktext == ("all", "< 10 mm")
+    (axes,) = group_figures.lesions(ROWS).axes
+    assert dots(axes, "teacher")[:, 0].tolist() == [0.5]
+    assert dots(axes, "student")[:, 0].tolist() == [0.75, 0.25]
+    bars = [bar.get_segments() for bar in axes.collections if hasattr(bar, "get_segments")]
+    ends = [[end[:, 0].tolist() for end in bar] for bar in bars]
+    np.testing.assert_allclose(ends[0], [[0.4, 0.6]])
+    np.testing.assert_allclose(ends[1], [[0.75, 0.75], [0.1, 0.3]])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["all", "< 10 mm"]
 
 
 def test_a_free_response_curve_rises_in_steps():
@@ -127,9 +140,10 @@ def test_a_free_response_curve_rises_in_steps():
         "model": "teacher", "cohort": "internal", "threshold": [0.9, 0.5, 0.1],
         "sensitivity": [0.5, 0.5, 1.0], "false_positives_per_scan": [0.0, 2.0, 2.0],
     })  # fmt: skip
-    (line,) = group_figures.free_response(curve).data
-    assert (line.x, line.y) == ((0, 2, 2), (0.5, 0.5, 1.0))
-    assert line.line.shape == "hv"
+    (axes,) = group_figures.free_response(curve).axes
+    (steps,) = axes.lines
+    assert line(steps) == ([0, 2, 2], [0.5, 0.5, 1.0])
+    assert steps.get_drawstyle() == "steps-post"
 
 
 def test_readers_stand_before_models():
@@ -138,7 +152,8 @@ def test_readers_stand_before_models():
         "rater_kind": ["model", "reader", "reader", "reader"], "cohort": "internal",
         "metric": "dice_mean", "value": 0.8, "ci_low": 0.7, "ci_high": 0.9,
     })  # fmt: skip
-    assert group_figures.readers(rows).layout.yaxis.ticktext == ("r1", "r2", "student")
+    (axes,) = group_figures.readers(rows).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["r1", "r2", "student"]
 
 
 @pytest.mark.parametrize(
@@ -154,50 +169,20 @@ def test_readers_stand_before_models():
 )
 def test_a_figure_without_scans_says_so(made, scan_metrics, summary):
     figure = made(scan_metrics.iloc[:0], summary)
-    assert len(figure.data) == 0
-    assert titles(figure)[0].startswith("No scan")
-    assert titles(figure)[0] in svg(figure)
+    assert not figure.axes
+    assert reason(svg(figure, "figure")).startswith("No scan")
+    assert figure.texts[0].get_text() == reason(svg(figure, "figure"))
 
 
-@pytest.mark.parametrize("name", ["bland_altman", "volumes", "dice", "lesions"])
-def test_the_still_has_every_dot_of_the_figure(name, scan_metrics, summary):
-    figure = {
-        "bland_altman": lambda: figures.bland_altman(scan_metrics, summary),
-        "volumes": lambda: figures.volumes(scan_metrics),
-        "dice": lambda: figures.dice(scan_metrics),
-        "lesions": lambda: group_figures.lesions(ROWS),
-    }[name]()
-    still = draw(figure)
-    still.savefig(io.BytesIO(), format="png", dpi=40)
-    assert [axes.get_title() for axes in still.axes] == titles(figure)
-    for panel, axes in enumerate(still.axes):
-        drawn = {tuple(np.round(xy, 9)) for line in axes.lines for xy in line.get_xydata()}
-        for trace in figure.data:
-            if trace.type == "scatter" and (trace.xaxis or "x") == ("x", "x2")[panel]:
-                assert {
-                    tuple(np.round(xy, 9)) for xy in zip(trace.x, trace.y, strict=True)
-                } <= drawn
-    levels = {s.y0 for s in figure.layout.shapes if s.xref == "x domain"}
-    assert levels <= {line.get_ydata()[0] for line in still.axes[0].lines}
-    (legend,) = still.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["teacher", "student"]
+def test_the_same_figure_is_the_same_file(scan_metrics):
+    first, second = (svg(figures.dice(scan_metrics), "dice") for _ in range(2))
+    assert first == second
+    assert "before therapy" in first
+    assert reason(first) == ""
 
 
-def test_the_still_of_a_figure_is_always_the_same(scan_metrics):
-    figure = figures.dice(scan_metrics)
-    assert svg(figure) == svg(go.Figure(figure))
-    assert "before therapy" in svg(figure)
-
-
-def test_what_the_still_cannot_draw_is_refused():
-    figure = panels(["a"], "x", "y")
-    figure.add_trace(go.Bar(x=[1], y=[1]), row=1, col=1)
-    with pytest.raises(ValueError, match="type 'bar'"):
-        draw(figure)
-
-
-def test_stills_leave_matplotlibs_global_state_alone(scan_metrics):
+def test_figures_leave_matplotlibs_global_state_alone(scan_metrics):
     before = dict(mpl.rcParams)
-    svg(figures.dice(scan_metrics))
+    svg(figures.dice(scan_metrics), "dice")
     assert dict(mpl.rcParams) == before
     assert not mpl._pylab_helpers.Gcf.figs

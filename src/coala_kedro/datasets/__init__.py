@@ -1,10 +1,9 @@
 """Kedro datasets of the study: volumes and folders of them, tables, figures, models."""
 
-from coala_kedro.datasets.figure import FigureDataset
 from coala_kedro.datasets.hospital_volumes import HospitalVolumesDataset
 from coala_kedro.datasets.made_folder import MadeFolder, MadeFolderDataset
 from coala_kedro.datasets.optional_table import OptionalTableDataset
-from coala_kedro.datasets.picture import PictureDataset
+from coala_kedro.datasets.picture import FigureDataset, PictureDataset
 from coala_kedro.datasets.record_folder import RecordFolderDataset
 from coala_kedro.datasets.scan_table import ScanTableDataset
 from coala_kedro.datasets.table import TableDataset

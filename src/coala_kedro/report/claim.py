@@ -17,7 +17,7 @@ def claim_table(settings: pd.DataFrame) -> pd.DataFrame:
     """Answer the checklist.
 
     Args:
-        settings: As `settings.settings_table` has it.
+        settings: As `run_settings.settings_table` returns it.
 
     Returns:
         `item` (from 1), `section`, `topic`, `answered` (`yes`, `partly`, `no`) and `answer`.

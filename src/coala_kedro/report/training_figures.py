@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pandas as pd
-import plotly.graph_objects as go
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from coala_kedro.report.canvas import dots, nothing, panels, spread
+from coala_kedro.report.plots import colour, dots, nothing, panels, spread, with_legend
 
-_STAGES = {"cascade": "solid", "lowres": "dot"}
-_LOSSES = {"validation_loss": "solid", "train_loss": "dot"}
+_STAGES = {"cascade": "-", "lowres": ":"}
+_LOSSES = {"validation_loss": "-", "train_loss": ":"}
 
 
-def cross_validation(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
+def cross_validation(teacher: pd.DataFrame, student: pd.DataFrame) -> Figure:
     """Dice of CRLM on the validation scans of every fold and stage, a panel per model.
 
     Args:
@@ -20,23 +21,25 @@ def cross_validation(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
     """
     rows = _both(teacher, student)
     scored = rows[rows["structure"] == "crlm"].dropna(subset="dice")
-    models, stages = _values(scored, "model"), _values(scored, "stage")
-    if not models:
+    models, stages = scored["model"].unique(), scored["stage"].unique()
+    if not len(models):
         return nothing("No fold was validated here on a scan with CRLM.")
-    figure = panels([model.capitalize() for model in models], "Fold", "Dice of CRLM", shared_y=True)
-    for panel, model in enumerate(models):
+    names = [model.capitalize() for model in models]
+    figure, row = panels(names, "Fold", "Dice of CRLM", shared_y=True)
+    for axes, model in zip(row, models, strict=True):
         of_model = scored[scored["model"] == model]
         for place, stage in enumerate(stages):
             scans = of_model[of_model["stage"] == stage]
             x = scans["fold"] + (place - (len(stages) - 1) / 2) * 0.3 + spread(len(scans)) / 2
-            dots(figure, panel, x, scans["dice"], stage, place, text=list(scans["scan_id"]),
-                 hoverinfo="text+y+name")  # fmt: skip
-        folds = sorted(of_model["fold"].unique().tolist())
-        figure.update_xaxes({"tickvals": folds, "ticktext": [str(f) for f in folds]}, col=panel + 1)
-    return figure
+            tips = [f"{scan.scan_id}: {scan.dice:.3f}" for scan in scans.itertuples()]
+            dots(axes, x, scans["dice"], stage, place, tips)
+        folds = sorted(of_model["fold"].unique())
+        axes.set_xticks(folds)
+        axes.set_xlim(folds[0] - 0.6, folds[-1] + 0.6)
+    return with_legend(figure)
 
 
-def training_dice(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
+def training_dice(teacher: pd.DataFrame, student: pd.DataFrame) -> Figure:
     """Dice of CRLM on validation patches (nnU-Net's pseudo-Dice) by epoch, a panel per model.
 
     Args:
@@ -47,12 +50,14 @@ def training_dice(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
         A colour per fold; the cascade full, the low resolution dotted.
     """
     curves = _both(teacher, student)
-    drawn = [(curves[curves["stage"] == stage], "pseudo_dice_crlm", dash)
-             for stage, dash in _STAGES.items()]  # fmt: skip
+    drawn = [
+        (curves[curves["stage"] == stage], "pseudo_dice_crlm", style)
+        for stage, style in _STAGES.items()
+    ]
     return _curves(drawn, "Dice of CRLM on patches")
 
 
-def training_loss_lowres(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
+def training_loss_lowres(teacher: pd.DataFrame, student: pd.DataFrame) -> Figure:
     """Loss of the low resolution by epoch, a panel per model.
 
     Args:
@@ -65,38 +70,45 @@ def training_loss_lowres(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Fig
     return _losses(_both(teacher, student), "lowres")
 
 
-def training_loss_cascade(teacher: pd.DataFrame, student: pd.DataFrame) -> go.Figure:
-    """As `training_loss_lowres`, of the cascade."""
+def training_loss_cascade(teacher: pd.DataFrame, student: pd.DataFrame) -> Figure:
+    """As `training_loss_lowres`, of the cascade.
+
+    Args:
+        teacher: As there.
+        student: As there.
+    """
     return _losses(_both(teacher, student), "cascade")
 
 
-def _losses(curves: pd.DataFrame, stage: str) -> go.Figure:
+def _losses(curves: pd.DataFrame, stage: str) -> Figure:
     chosen = curves[curves["stage"] == stage]
-    return _curves([(chosen, column, dash) for column, dash in _LOSSES.items()], "Loss")
+    return _curves([(chosen, column, style) for column, style in _LOSSES.items()], "Loss")
 
 
-def _curves(drawn: list[tuple[pd.DataFrame, str, str]], y_title: str) -> go.Figure:
-    """Lines of frames' columns, each with its dash."""
+def _curves(drawn: list[tuple[pd.DataFrame, str, str]], y_title: str) -> Figure:
+    """Lines of frames' columns, each with its style."""
     rows = pd.concat([frame for frame, _, _ in drawn])
-    models, folds = _values(rows, "model"), sorted(_values(rows, "fold"))
+    models, folds = list(rows["model"].unique()), sorted(rows["fold"].unique())
     if not models:
         return nothing("No curve was kept of these trainings.")
-    figure = panels([model.capitalize() for model in models], "Epoch", y_title, shared_y=True)
-    for frame, column, dash in drawn:
+    names = [model.capitalize() for model in models]
+    figure, row = panels(names, "Epoch", y_title, shared_y=True)
+    for axes in row:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    for frame, column, style in drawn:
         for (model, fold), training in frame.groupby(["model", "fold"], sort=False):
             ordered = training.sort_values("epoch")
-            style = {
-                "mode": "lines" if len(ordered) > 1 else "lines+markers",
-                "line": {"dash": dash},
-            }
-            dots(figure, models.index(model), ordered["epoch"], ordered[column], f"fold {fold}",
-                 folds.index(fold), hoverinfo="x+y+name", **style)  # fmt: skip
-    return figure
+            row[models.index(model)].plot(
+                ordered["epoch"],
+                ordered[column],
+                linestyle=style,
+                marker="" if len(ordered) > 1 else ".",
+                color=colour(folds.index(fold)),
+                linewidth=1.4,
+                label=f"fold {fold}",
+            )
+    return with_legend(figure)
 
 
 def _both(teacher: pd.DataFrame, student: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([teacher.assign(model="teacher"), student.assign(model="student")])
-
-
-def _values(rows: pd.DataFrame, column: str) -> list:
-    return rows[column].unique().tolist()

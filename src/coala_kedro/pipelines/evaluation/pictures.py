@@ -16,6 +16,7 @@ from coala_kedro.imaging.geometry import oriented, spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
 from coala_kedro.imaging.overlay import Panel, axial_panel, outline_gallery
 from coala_kedro.nnunet.inference import LABEL_MAP
+from coala_kedro.report.plots import nothing
 
 Volumes = Mapping[str, LazyVolume]
 
@@ -51,6 +52,16 @@ def draw_outlines(
 ) -> tuple[Figure, Figure]:
     """The student's outline (red) against the consensus (green).
 
+    Args:
+        internal_scans: Scans of the internal cohort.
+        external_scans: Likewise of the external cohort.
+        internal_label_maps: Label maps with the consensus.
+        external_label_maps: Likewise.
+        internal_predictions: The student's predictions of the test scans.
+        external_predictions: Likewise.
+        worst_scans: `model, cohort, rank, scan_id`.
+        drawing: How many scans to draw.
+
     Returns:
         As in the paper's Figure 3, the first test scans of each cohort by name: chosen before
         anyone saw the result. And those in which the student does worst.
@@ -77,9 +88,7 @@ def _gallery(
 ) -> Figure:
     if chosen:
         return outline_gallery(_panels(chosen, volumes), n_columns)
-    figure = Figure(figsize=(4, 1))
-    figure.text(0.5, 0.5, "No scan to show.", ha="center", va="center")
-    return figure
+    return nothing("No scan to show.")
 
 
 def _panels(chosen: list[Shown], volumes: Mapping[str, tuple[Volumes, ...]]) -> Iterator[Panel]:

@@ -7,27 +7,17 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 from kedro.pipeline import Node
+from matplotlib.figure import Figure
 from pydantic import BaseModel
 
 from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.evaluation.pictures import Drawing
 from coala_kedro.report import figures, group_figures, training_figures
-from coala_kedro.report.cells import prose
 from coala_kedro.report.claim import claim_table
-from coala_kedro.report.material import Material
-from coala_kedro.report.page import render
-from coala_kedro.report.sections.checklist import checklist
-from coala_kedro.report.sections.cohort import flow, patients, screening
-from coala_kedro.report.sections.failures import failures
-from coala_kedro.report.sections.lesions import lesions, structures, subgroups
-from coala_kedro.report.sections.methods import methods
-from coala_kedro.report.sections.paper import paper
-from coala_kedro.report.sections.readers import readers
-from coala_kedro.report.sections.results import agreement, glance, results, tests
-from coala_kedro.report.sections.training import training
-from coala_kedro.report.settings import settings_table
+from coala_kedro.report.page import report_page
+from coala_kedro.report.run_settings import settings_table
+from coala_kedro.report.study import Study
 from coala_kedro.statistics.cohort_table import cohort_flow
 
 MODELS = ("teacher", "student")
@@ -40,13 +30,6 @@ def _of_models(frame: str) -> tuple[str, ...]:
 def _of_cohorts(*frames: str) -> tuple[str, ...]:
     return tuple(f"{cohort}.{frame}" for cohort in COHORTS for frame in frames)
 
-
-PICTURES = ("worst_scans_outlined",)
-TITLE = "Self-training for colorectal liver metastases"
-SECTIONS = (
-    glance, flow, patients, training, results, paper, agreement, tests, readers, lesions, subgroups,
-    failures, structures, screening, methods, checklist,
-)  # fmt: skip
 
 PARAMETERS = (
     "folds", "consensus", "screening", "protocol", "inference", "pseudolabelling", "statistics",
@@ -61,7 +44,7 @@ FRAMES = (
     *_of_cohorts("table_1", "screening"),
 )  # fmt: skip
 """What the report shows; `<cohort>.<frame>` is in `<cohort>_<frame>.csv`."""
-FIGURES: dict[str, tuple[Callable[..., go.Figure], tuple[str, ...]]] = {
+FIGURES: dict[str, tuple[Callable[..., Figure], tuple[str, ...]]] = {
     "bland_altman": (figures.bland_altman, ("scan_metrics", "summary")),
     "bland_altman_percent": (figures.bland_altman_percent, ("scan_metrics", "summary")),
     "volumes": (figures.volumes, ("scan_metrics",)),
@@ -127,30 +110,23 @@ def count_scans(
     return flow[["cohort", "step", "n_scans", "n_patients"]]
 
 
-def write_report(drawing: Drawing, **material: pd.DataFrame | go.Figure | bytes) -> str:
+def write_report(drawing: Drawing, **parts: pd.DataFrame | str | bytes) -> str:
     """Write the report.
 
     Args:
         drawing: Whether pictures of patients may be in it.
-        material: Frames by their names, `<cohort>_<frame>` those of a cohort; figures by
+        parts: Frames by their names, `<cohort>_<frame>` those of a cohort; figures, as SVG, by
             `<name>_figure`; pictures.
 
     Returns:
         HTML of one page.
     """
-    frames = {name: m for name, m in material.items() if isinstance(m, pd.DataFrame)}
+    frames = {name: part for name, part in parts.items() if isinstance(part, pd.DataFrame)}
     drawn = {
-        name.removesuffix("_figure"): m for name, m in material.items() if isinstance(m, go.Figure)
+        name.removesuffix("_figure"): part for name, part in parts.items() if isinstance(part, str)
     }
-    pictures = {name: m for name, m in material.items() if isinstance(m, bytes)}
-    parts = Material(frames, drawn, pictures if drawing.pictures_in_report else {})
-    lead = prose(
-        "Report of the study, written on {} by coala_kedro {}. Point at a number to see it "
-        "unrounded, with the line of the CSV that it is from.",
-        parts.setting("report written on"),
-        parts.setting("version coala_kedro"),
-    )
-    return render(TITLE, lead, [section(parts) for section in SECTIONS])
+    pictures = {name: part for name, part in parts.items() if isinstance(part, bytes)}
+    return report_page(Study(frames, drawn, pictures if drawing.pictures_in_report else {}))
 
 
 def report_nodes() -> list[Node]:
@@ -175,7 +151,7 @@ def report_nodes() -> list[Node]:
         Node(
             func=write_report,
             inputs=_named(*FRAMES)
-            | _named(*(f"{name}_figure" for name in FIGURES), *PICTURES)
+            | _named(*(f"{name}_figure" for name in FIGURES), "worst_scans_outlined")
             | {"drawing": "params:drawing"},
             outputs="report",
             name="write_report",

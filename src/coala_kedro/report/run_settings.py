@@ -1,4 +1,4 @@
-"""With what a study was made: parameters, seeds and versions, a row each."""
+"""The settings of a run: parameters, seeds and versions, a row each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = (
     "coala_kedro", "nnunetv2", "torch", "TotalSegmentator", "SimpleITK", "numpy", "scipy",
     "pandas", "edt", "connected-components-3d", "kedro", "mlflow",
 )  # fmt: skip
-"""What decides a figure, or says how it came about."""
+"""Packages whose versions decide results, or tell how they came about."""
 
 
 def settings_table(parameters: Mapping[str, Any], today: date) -> pd.DataFrame:
