@@ -1,0 +1,210 @@
+"""Facts about a DICOM series by its headers alone, which screening judges."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from coala_kedro.imaging.dicom_files import read_folder, same_pixels
+from coala_kedro.imaging.dicom_headers import Numbers, SliceHeader
+from coala_kedro.imaging.dicom_origin import Facts
+from coala_kedro.imaging.dicom_stacks import (
+    SAME_POSITION_MM,
+    SeriesChoice,
+    Stack,
+    choose_stacks,
+    count_steps,
+    describe_stacks,
+    interleave,
+    places,
+)
+from coala_kedro.imaging.modalities import modality_name
+from coala_kedro.imaging.nifti_forms import SPACING_TOLERANCE
+
+_DECIMALS = 4
+_SAME = 1e-4
+"""Headers hold decimal text: directions and spacings that differ by so little are the same."""
+
+
+def inspect_series(
+    folder: Path,
+    choice: SeriesChoice | None = None,
+    *,
+    correct_tilt: bool = False,
+    acquired_on: str = "",
+) -> Facts:
+    """Measure a series by its headers alone; whatever is in the files, it raises nothing.
+
+    Args:
+        folder: Folder of the files; see `dicom_files.read_folder`.
+        choice: Which of several series is meant.
+        correct_tilt: Whether `dicom.read_series` is to correct a tilted gantry.
+        acquired_on: The scan table's date (ISO), if the person and the day are asked for too.
+
+    Returns:
+        `n_files`, `n_unreadable_files`, `other_files` (in words, what is no image); where there is
+        a choice that nothing fits `no_such_series` (in words, what is there); else of the slices
+        that are meant what `inspect_slices` returns; where there are several series or acquisitions
+        `several_series` or `several_acquisitions` (in words); else, where there are positions,
+        `n_slices` (different ones), `n_duplicate_slices` (the same image or pixels),
+        `n_overlapping_slices` (other images at one position), `n_missing_slices`,
+        `irregularity_mm` (largest departure of a gap from whole multiples of the usual one, or of
+        a position from the line from the first to the last), `tilt_degrees` (between that line and
+        the slices' normal; `corrected_tilt_degrees` where it is corrected).
+        Where the headers say so `slice_thickness_mm`, `scanner`, `told_slice_spacing_mm`
+        (SpacingBetweenSlices); `n_patients` and `n_frames_of_reference` (of one series) where there
+        are several; in words `other_pixel_spacing` and `other_units` where they differ; with
+        `acquired_on` also `header_sex`, `header_age_years`, `birth_age_years` and
+        `days_after_table` (from the table's date to the nearest of the headers').
+    """
+    content = read_folder(folder)
+    facts: Facts = {
+        "n_files": len(content.headers) + content.n_unreadable,
+        "n_unreadable_files": content.n_unreadable,
+    }
+    if content.others:
+        facts["other_files"] = content.others
+    if not content.headers:
+        return facts
+    stacks = choose_stacks(content.headers, choice)
+    if not stacks:
+        available = describe_stacks(choose_stacks(content.headers, None))
+        return facts | {"no_such_series": f"there is {available}"}
+    headers = [header for stack in stacks for header in stack.slices]
+    facts |= inspect_slices(headers) | _inspect_stacks(stacks, headers)
+    if correct_tilt and "tilt_degrees" in facts:
+        facts["corrected_tilt_degrees"] = facts.pop("tilt_degrees")
+    facts |= _inspect_statements(headers)
+    return facts | _inspect_person(headers, acquired_on) if acquired_on else facts
+
+
+def inspect_slices(headers: Sequence[SliceHeader]) -> Facts:
+    """Measure what slices are, wherever they lie.
+
+    Args:
+        headers: Of at least one slice.
+
+    Returns:
+        `n_series`, `modality`, `samples_per_pixel`, `is_localizer`, `is_secondary_capture`,
+        `is_multiframe`, `has_rescale`, `n_slice_grids` (different rows, columns or spacings),
+        `n_orientations`.
+    """
+    modalities = {modality_name(m) for h in headers for m in h.modality.split("/")}
+    return {
+        "n_series": len({h.series for h in headers}),
+        "modality": "/".join(sorted(modalities)),
+        "samples_per_pixel": max(h.n_values for h in headers),
+        "is_localizer": any(h.is_localizer for h in headers),
+        "is_secondary_capture": any(h.is_secondary_capture for h in headers),
+        "is_multiframe": any(h.n_frames > 1 for h in headers),
+        "has_rescale": all(h.has_rescale for h in headers),
+        "n_slice_grids": _n_different(h.size + h.spacing_mm for h in headers),
+        "n_orientations": _n_different(h.cosines for h in headers),
+    }
+
+
+def _n_different(several: Iterable[Numbers]) -> int:
+    kinds: list[Numbers] = []
+    for values in set(several):
+        same = (len(k) == len(values) and np.allclose(k, values, rtol=0, atol=_SAME) for k in kinds)
+        if not any(same):
+            kinds.append(values)
+    return len(kinds)
+
+
+def _inspect_stacks(stacks: Sequence[Stack], headers: Sequence[SliceHeader]) -> Facts:
+    if len({h.series for h in headers}) > 1:
+        return {"several_series": describe_stacks(stacks)}
+    if not all(h.position_mm and h.cosines for h in headers):
+        return {}
+    at_place = places(headers)
+    n_at_one_place, n_copies = len(headers) - len(at_place), _n_copies(at_place)
+    if n_at_one_place:
+        apart = n_copies < n_at_one_place
+    else:
+        apart = interleave([stack.slices for stack in stacks])
+    if len(stacks) > 1 and apart:
+        return {"several_acquisitions": describe_stacks(stacks), "n_duplicate_slices": n_copies}
+    facts = _inspect_positions(headers) | {"n_duplicate_slices": n_copies}
+    if n_copies < n_at_one_place:
+        facts["n_overlapping_slices"] = n_at_one_place - n_copies
+    return facts
+
+
+def _n_copies(at_place: Sequence[Sequence[SliceHeader]]) -> int:
+    """Count slices that are there twice: the same image, or one of the same pixels."""
+    return sum(
+        any(
+            (one.instance and one.instance == other.instance) or same_pixels(one.path, other.path)
+            for other in slices[:n]
+        )
+        for slices in at_place
+        for n, one in enumerate(slices)
+    )
+
+
+def _inspect_positions(headers: Sequence[SliceHeader]) -> Facts:
+    positions_mm, normal = np.array([h.position_mm for h in headers]), headers[0].axes[2]
+    heights_mm = positions_mm @ normal
+    order = np.argsort(heights_mm, kind="stable")
+    gaps_mm = np.diff(heights_mm[order])
+    gaps_mm = gaps_mm[gaps_mm > SAME_POSITION_MM]
+    facts: Facts = {"n_slices": len(gaps_mm) + 1, "n_missing_slices": 0, "irregularity_mm": 0.0}
+    if not gaps_mm.size:
+        return facts
+    steps, off_mm = count_steps(gaps_mm)
+    from_first_mm = positions_mm - positions_mm[order[0]]
+    way_mm = from_first_mm[order[-1]]
+    line = way_mm / (way_mm @ normal)  # for each mm of height
+    off_line_mm = from_first_mm - np.outer(from_first_mm @ normal, line)
+    irregularity_mm = max(off_mm, float(np.linalg.norm(off_line_mm, axis=1).max()))
+    cosine = min(1.0, 1 / float(np.linalg.norm(line)))
+    return facts | {
+        "n_missing_slices": int((steps - 1).sum()),
+        "irregularity_mm": round(irregularity_mm, _DECIMALS),
+        "tilt_degrees": round(math.degrees(math.acos(cosine)), 2),
+    }
+
+
+def _inspect_statements(headers: Sequence[SliceHeader]) -> Facts:
+    """What the headers say, or say again, and no voxel depends on."""
+    usual: Facts = {
+        "slice_thickness_mm": Counter(h.slice_thickness_mm for h in headers).most_common(1)[0][0],
+        "told_slice_spacing_mm": Counter(h.between_mm for h in headers).most_common(1)[0][0],
+        "scanner": headers[0].scanner,
+    }
+    facts = {name: value for name, value in usual.items() if value}
+    if units := {h.other_units for h in headers} - {""}:
+        facts["other_units"] = ", ".join(sorted(units))
+    frames = {(h.series, h.frame_of_reference) for h in headers if h.frame_of_reference}
+    if (of_one := max(Counter(series for series, _ in frames).values(), default=0)) > 1:
+        facts["n_frames_of_reference"] = of_one
+    if (n_patients := len({h.patient for h in headers} - {""})) > 1:
+        facts["n_patients"] = n_patients
+    for h in headers:
+        one, other = h.spacing_mm, h.imager_spacing_mm
+        if one and other and not np.allclose(one, other, rtol=SPACING_TOLERANCE, atol=0):
+            shown = [" x ".join(f"{value:g}" for value in values) for values in (one, other)]
+            facts["other_pixel_spacing"] = "PixelSpacing is {} mm, ImagerPixelSpacing {} mm".format(
+                *shown
+            )
+            break
+    return facts
+
+
+def _inspect_person(headers: Sequence[SliceHeader], acquired_on: str) -> Facts:
+    known: dict[str, Sequence[str | int]] = {
+        "header_sex": [h.sex for h in headers if h.sex],
+        "header_age_years": [h.age_years for h in headers if h.age_years],
+        "birth_age_years": [h.birth_age_years for h in headers if h.birth_age_years],
+    }
+    facts: Facts = {fact: values[0] for fact, values in known.items() if values}
+    if days := {day for h in headers for day in h.days}:
+        table = datetime.date.fromisoformat(acquired_on)
+        facts["days_after_table"] = min(((day - table).days for day in days), key=abs)
+    return facts
