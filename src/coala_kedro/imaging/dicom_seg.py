@@ -160,9 +160,8 @@ def _inside(seg: highdicom.seg.Segmentation, frame: _Frame, chosen: list[int]) -
     stored = seg.get_stored_frame(frame.number)
     if seg.SegmentationType == "LABELMAP":
         return np.isin(stored, chosen)
-    if seg.SegmentationType == "FRACTIONAL":
-        return np.asarray(stored >= SEGMENT_THRESHOLD * int(seg.MaximumFractionalValue))
-    return np.asarray(stored > 0)
+    highest = int(seg.MaximumFractionalValue) if seg.SegmentationType == "FRACTIONAL" else 1
+    return np.asarray(stored >= SEGMENT_THRESHOLD * highest)
 
 
 def _on_slices(
@@ -201,17 +200,6 @@ def _check_resampled(mask: sitk.Image, frames: list[_Frame]) -> None:
 def _on_own_grid(seg: highdicom.seg.Segmentation, chosen: list[int]) -> sitk.Image:
     with errors_without_content(_NO_VOLUME):
         volume = seg.get_volume(segment_numbers=chosen)
-        inside = (
-            volume.array >= SEGMENT_THRESHOLD
-            if volume.array.dtype.kind == "f"
-            else volume.array > 0
-        )
-        merged: np.ndarray = np.any(inside, axis=-1)
-        mask = sitk.GetImageFromArray(merged.astype(np.uint8))
-        # highdicom's axes are slice, row, column; its affine's columns are steps along them.
-        steps = np.asarray(volume.affine)[:3, 2::-1]
-        spacing = np.linalg.norm(steps, axis=0)
-        mask.SetSpacing(spacing.tolist())
-        mask.SetOrigin(np.asarray(volume.affine)[:3, 3].tolist())
-        mask.SetDirection((steps / spacing).ravel().tolist())
-    return mask
+        merged = np.any(volume.array >= SEGMENT_THRESHOLD, axis=-1).astype(np.uint8)
+        # highdicom's axes are slice, row, column.
+        return volume.with_array(merged).permute_spatial_axes([2, 1, 0]).to_simpleitk()
