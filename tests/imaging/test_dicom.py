@@ -13,8 +13,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from coala_kedro.imaging.dicom import read_series
-from coala_kedro.imaging.dicom_inspection import inspect_series
+from coala_kedro.imaging.dicom import inspect_series, read_series
 from coala_kedro.imaging.files import VolumeError
 
 REAL = Path(__file__).parents[3] / "shared" / "real_ct" / "dicom_series"

@@ -16,8 +16,7 @@ from pydicom.uid import (
 )
 from test_dicom import SOUND, assert_same, scan_of
 
-from coala_kedro.imaging.dicom import read_series
-from coala_kedro.imaging.dicom_inspection import inspect_series
+from coala_kedro.imaging.dicom import inspect_series, read_series
 from coala_kedro.imaging.files import VolumeError
 
 

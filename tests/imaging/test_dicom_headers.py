@@ -16,9 +16,8 @@ from pydicom.tag import Tag
 from pydicom.uid import RLELossless
 from test_dicom import EVERY, SOUND, assert_same, scan_of, with_elements
 
-from coala_kedro.imaging.dicom import read_series
+from coala_kedro.imaging.dicom import inspect_series, read_series
 from coala_kedro.imaging.dicom_headers import HEADER_TAGS
-from coala_kedro.imaging.dicom_inspection import inspect_series
 from coala_kedro.imaging.files import VolumeError
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from test_dicom import SOUND, assert_same, scan_of
 
-from coala_kedro.imaging.dicom import read_series
-from coala_kedro.imaging.dicom_inspection import inspect_series
+from coala_kedro.imaging.dicom import inspect_series, read_series
 from coala_kedro.imaging.dicom_stacks import SeriesChoice
 from coala_kedro.imaging.files import VolumeError
 

@@ -8,8 +8,7 @@ import SimpleITK as sitk
 from dicom_writer import save, slices_of, write_seg
 from test_dicom import SOUND, assert_same, scan_of
 
-from coala_kedro.imaging.dicom import read_series
-from coala_kedro.imaging.dicom_inspection import inspect_series
+from coala_kedro.imaging.dicom import inspect_series, read_series
 from coala_kedro.imaging.dicom_seg import read_segments
 from coala_kedro.imaging.geometry import volume_ml_per_voxel
 

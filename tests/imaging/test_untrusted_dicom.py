@@ -12,8 +12,7 @@ import SimpleITK as sitk
 from dicom_writer import save, slices_of, write_seg
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 
-from coala_kedro.imaging.dicom import read_series
-from coala_kedro.imaging.dicom_inspection import inspect_series
+from coala_kedro.imaging.dicom import inspect_series, read_series
 from coala_kedro.imaging.dicom_seg import read_segments
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.untrusted import MAX_VOLUME_BYTES, check_deflated

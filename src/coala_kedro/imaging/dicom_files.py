@@ -134,13 +134,15 @@ def open_dicom(path: Path, tags: Collection[str]) -> pydicom.Dataset | None:
     return header if has_prefix or len(header) else None
 
 
-def same_pixels(one: Path, other: Path) -> bool:
-    """Whether two files have the same pixels, byte for byte as they are stored."""
+def is_copy(one: SliceHeader, other: SliceHeader) -> bool:
+    """Whether two slices are the same image, or have the same pixels as they are stored."""
+    if one.instance and one.instance == other.instance:
+        return True
     try:
         with no_warnings():
             first, second = (
-                pydicom.dcmread(path, force=True, specific_tags=["PixelData"])
-                for path in (one, other)
+                pydicom.dcmread(header.path, force=True, specific_tags=["PixelData"])
+                for header in (one, other)
             )
         return bool(first.PixelData == second.PixelData)
     except Exception:  # As above; then nothing says that they are the same.

@@ -130,7 +130,7 @@ class SourceVolume:
             return seg_origin(path)
 
     def header_facts(self, acquired_on: str = "") -> dict[str, bool | int | float | str]:
-        """What the headers tell; see `inspect_series`, `volume_header_facts`.
+        """What the headers tell; see `imaging.dicom.inspect_series`, `files.volume_header_facts`.
 
         Args:
             acquired_on: The scan table's date (ISO), to hold a DICOM series' patient against it.
@@ -143,7 +143,7 @@ class SourceVolume:
         with self._fetched() as path:
             if self.format == "volume":
                 return volume_header_facts(path)
-            from coala_kedro.imaging.dicom_inspection import inspect_series  # pydicom is slow
+            from coala_kedro.imaging.dicom import inspect_series  # pydicom is slow
 
             return inspect_series(
                 path, self.series, correct_tilt=self.correct_tilt, acquired_on=acquired_on
