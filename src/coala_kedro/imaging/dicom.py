@@ -238,10 +238,8 @@ def _inspect_statements(headers: Sequence[SliceHeader]) -> Facts:
         facts["n_patients"] = n_patients
     for pair in ((h.spacing_mm, h.imager_spacing_mm) for h in headers):
         if all(pair) and not np.allclose(*pair, rtol=SPACING_TOLERANCE, atol=0):
-            one, other = (" x ".join(f"{mm:g}" for mm in spacing_mm) for spacing_mm in pair)
-            facts["other_pixel_spacing"] = (
-                f"PixelSpacing is {one} mm, ImagerPixelSpacing {other} mm"
-            )
+            one, two = (" x ".join(f"{mm:g}" for mm in spacing_mm) for spacing_mm in pair)
+            facts["other_pixel_spacing"] = f"PixelSpacing is {one} mm, ImagerPixelSpacing {two} mm"
             break
     return facts
 
