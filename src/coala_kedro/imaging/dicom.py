@@ -87,9 +87,9 @@ def inspect_series(
         return facts | {"no_such_series": f"there is {available}"}
     headers = [header for stack in stacks for header in stack.slices]
     facts |= _inspect_slices(headers) | _inspect_stacks(stacks, headers)
-    facts |= _inspect_statements(headers)
     if correct_tilt and "tilt_degrees" in facts:
         facts["corrected_tilt_degrees"] = facts.pop("tilt_degrees")
+    facts |= _inspect_statements(headers)
     return facts | _inspect_person(headers, acquired_on) if acquired_on else facts
 
 
