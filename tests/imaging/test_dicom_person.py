@@ -5,7 +5,7 @@ from dicom_writer import save, slices_of, write_series
 from test_dicom import scan_of
 
 from coala_kedro.imaging.dicom import inspect_series
-from coala_kedro.imaging.dicom_person import age_years
+from coala_kedro.imaging.dicom_headers import age_years
 
 PERSON = {
     "PatientID": "4711", "PatientSex": "F", "PatientAge": "063Y", "PatientBirthDate": "19570103",

@@ -6,7 +6,9 @@ warnings: none of either leaves this module or `dicom_files`.
 
 from __future__ import annotations
 
+import datetime
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,6 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 from pydicom.valuerep import TM
 
-from coala_kedro.imaging.dicom_claims import Claims, read_claims
-
 HEADER_TAGS = (
     # What kind of image it is, and which belong together.
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
@@ -28,19 +28,36 @@ HEADER_TAGS = (
     "ConvolutionKernel",
     # The grid.
     "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient",
-    "SliceThickness",
+    "SliceThickness", "SpacingBetweenSlices", "ImagerPixelSpacing",
     # The voxels.
     "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope",
-    "RescaleIntercept", "PixelData",
+    "RescaleIntercept", "RescaleType", "PixelData",
     # The scanner, by which results are grouped.
     "Manufacturer", "ManufacturerModelName",
 )  # fmt: skip
-"""All that is read of a header beside `CLAIM_TAGS`. Nothing that tells somebody is written."""
+"""All that is read of a header beside `PERSON_TAGS`. Nothing that identifies anybody is written."""
+
+_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
+PERSON_TAGS = ("PatientID", "PatientSex", "PatientAge", "PatientBirthDate", *_DATES)
+"""All that is read of the person and the day, to be compared with the scan table in memory. Only a
+letter, whole years, a number of persons and a difference of days are written."""
+
+_FIRST_YEAR = 1971
+"""There was no CT before: programs that hide dates write 1900."""
+_AGES_YEARS = range(1, 111)
+"""Others are what programs that hide ages write: `000Y`."""
+_DAYS_A_UNIT = {"Y": 365.25, "M": 30.44, "W": 7.0, "D": 1.0}
+_OTHER_UNITS = {
+    "OD": "optical density", "HU_MOD": "modified Hounsfield units", "PCT": "percent",
+    "MGML": "mg/mL", "Z_EFF": "effective atomic numbers", "ED": "electron densities",
+    "EDW": "electron densities",
+}  # fmt: skip
+"""Defined terms of RescaleType (PS3.3 C.11.1.1.2) but for HU, and for US (unspecified), which
+exporters write for HU too."""
 
 _PIXELS = Tag("PixelData")
-_NOT_TOLD = 0xFFFFFFFF
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 _END_OF_FRAMES = bytes.fromhex("feffdde000000000")
-_CT = "CT"
 _MAX_MATRIX = 8192
 """Rows or columns: no scanner makes half as many, and a header can promise 65535 of each."""
 _COSINE_TOLERANCE = 0.01
@@ -49,156 +66,176 @@ _COSINE_TOLERANCE = 0.01
 Numbers = tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SliceHeader:
-    """What a header says; numbers that it does not say are empty.
+    """What a header says; texts and numbers that it does not say are empty, 0 or None.
 
-    Attributes:
-        path: The file.
-        series: UID, to be compared only.
-        modality: Several are joined by `/`.
-        is_localizer: Whether it is a scanogram.
-        is_secondary_capture: Whether it is a picture of a screen or the like.
-        n_values: For each voxel; 3 in colour.
-        n_frames: In the file.
-        has_rescale: Whether stored values can be made HU.
-        rescale: Slope and intercept; 1 and 0 where they are absent.
-        stored: Bits of a value, and whether it is signed.
-        size: Rows, columns.
-        spacing_mm: Between rows, between columns.
-        position_mm: Of the first voxel's centre (xyz, LPS).
-        cosines: Direction along a row, then along a column (xyz, LPS); of length 1, at right
-            angles.
-        thickness_mm: Of the slice; 0 if it is not told.
-        claims: What else it says, to be compared only.
-        scanner: Manufacturer and model.
-        instance: UID of the image, to be compared only.
-        frame_of_reference: UID, to be compared only.
-        number: Of the series; None if it is not told.
-        description: Of the series; it may name somebody.
-        instance_number: In the series.
-        acquisition: Its number.
-        temporal_position: As told by dynamic scans.
-        time_s: Of the acquisition, else of the content; after midnight.
-        image_type: Joined by `/`.
-        kernel: Of the reconstruction.
+    UIDs and the patient's ID are to be compared only; the description may name somebody.
     """
 
     path: Path
-    series: str
-    modality: str
-    is_localizer: bool
-    is_secondary_capture: bool
-    n_values: int
-    n_frames: int
-    has_rescale: bool
-    rescale: tuple[float, float]
-    stored: Numbers
-    size: Numbers
-    spacing_mm: Numbers
-    position_mm: Numbers
-    cosines: Numbers
-    thickness_mm: float
-    claims: Claims
-    scanner: str
-    instance: str
-    frame_of_reference: str
-    number: int | None
-    description: str
+    series: str  # SeriesInstanceUID
+    instance: str  # SOPInstanceUID
+    frame_of_reference: str  # FrameOfReferenceUID
+    modality: str  # several are joined by `/`
+    image_type: str  # joined by `/`
+    is_secondary_capture: bool  # a picture of a screen or the like
+    n_values: int  # for each voxel; 3 in colour
+    n_frames: int  # in the file
+    has_rescale: bool  # whether stored values can be made HU
+    rescale: tuple[float, float]  # slope and intercept; 1 and 0 where they are absent
+    stored: Numbers  # bits of a value, and whether it is signed
+    other_units: str  # of the values, in words, if they are no HU
+    size: Numbers  # rows, columns
+    spacing_mm: Numbers  # between rows, between columns
+    imager_spacing_mm: Numbers  # the same at the detector: of no use for a CT
+    position_mm: Numbers  # of the first voxel's centre (xyz, LPS)
+    cosines: Numbers  # along a row, then along a column (xyz, LPS): unit vectors at right angles
+    slice_thickness_mm: float  # of the slice
+    between_mm: float  # from slice to slice, as SpacingBetweenSlices says
+    scanner: str  # manufacturer and model
+    number: int | None  # SeriesNumber
+    description: str  # SeriesDescription
     instance_number: int | None
-    acquisition: int | None
-    temporal_position: int | None
-    time_s: float | None
-    image_type: str
-    kernel: str
+    acquisition: int | None  # AcquisitionNumber
+    temporal_position: int | None  # TemporalPositionIdentifier
+    time_s: float | None  # of the acquisition, else of the content, after midnight
+    kernel: str  # ConvolutionKernel, joined by `/`
+    patient: str  # PatientID
+    sex: str  # `F` or `M`
+    age_years: int | None  # PatientAge
+    birth_age_years: int | None  # from the birth date to the scan's
+    days: frozenset[datetime.date]  # of the acquisition, series and study
+
+    @property
+    def is_localizer(self) -> bool:
+        """Whether it is a scanogram."""
+        return "LOCALIZER" in self.image_type.split("/")
+
+    @property
+    def axes(self) -> np.ndarray:
+        """Unit vectors along a row, along a column, and across the slice, in the array's rows."""
+        row, column = np.reshape(self.cosines, (2, 3))
+        axes = np.array([row, column, np.cross(row, column)])
+        return np.asarray(axes / np.linalg.norm(axes, axis=1, keepdims=True))
 
 
 def read_slice_header(header: pydicom.Dataset, path: Path) -> SliceHeader:
-    """Read `HEADER_TAGS` and `CLAIM_TAGS` of an image.
+    """Read `HEADER_TAGS` and `PERSON_TAGS` of an image.
+
+    Args:
+        header: The elements.
+        path: The file.
 
     Raises:
         Exception: The file is cut off, or its values make no sense; of whatever type.
     """
     if not _is_whole(header, path):
         raise ValueError("The file is cut off.")
-    if max((0.0, *_numbers(header, "Rows"), *_numbers(header, "Columns"))) > _MAX_MATRIX:
+    size = _numbers(header, "Rows") + _numbers(header, "Columns")
+    if max(size, default=0) > _MAX_MATRIX:
         raise ValueError("No CT has so many rows or columns.")
+    spacing_mm = _numbers(header, "PixelSpacing", 2)
+    if min(spacing_mm, default=1) <= 0:
+        raise ValueError("A spacing is not above 0.")
+    cosines = _numbers(header, "ImageOrientationPatient", 6)
+    axes = np.reshape(cosines, (-1, 3))
+    if cosines and not np.allclose(axes @ axes.T, np.eye(2), atol=_COSINE_TOLERANCE):
+        raise ValueError("Directions are not of length 1, or not at right angles.")
     slope, intercept = _numbers(header, "RescaleSlope"), _numbers(header, "RescaleIntercept")
     return SliceHeader(
         path=path,
-        series="".join(_texts(header, "SeriesInstanceUID")),
-        modality="/".join(_texts(header, "Modality")),
-        is_localizer="LOCALIZER" in _texts(header, "ImageType"),
-        is_secondary_capture=any(
-            # The newer classes for pictures of several frames continue it.
-            uid.startswith(SecondaryCaptureImageStorage)
-            for uid in _texts(header, "SOPClassUID")
-        ),
+        series=_text(header, "SeriesInstanceUID"),
+        instance=_text(header, "SOPInstanceUID"),
+        frame_of_reference=_text(header, "FrameOfReferenceUID"),
+        modality=_text(header, "Modality"),
+        image_type=_text(header, "ImageType"),
+        # The newer classes for pictures of several frames continue its UID.
+        is_secondary_capture=_text(header, "SOPClassUID").startswith(SecondaryCaptureImageStorage),
         n_values=_count(header, "SamplesPerPixel"),
         n_frames=_count(header, "NumberOfFrames"),
         has_rescale=bool(slope and slope[0] and intercept),
         rescale=((slope or (1.0,))[0], (intercept or (0.0,))[0]),
         stored=_numbers(header, "BitsStored") + _numbers(header, "PixelRepresentation"),
-        size=_numbers(header, "Rows") + _numbers(header, "Columns"),
-        spacing_mm=_spacing_mm(header),
+        other_units=_OTHER_UNITS.get(str(header.get("RescaleType", "")).strip(), ""),
+        size=size,
+        spacing_mm=spacing_mm,
+        imager_spacing_mm=_numbers(header, "ImagerPixelSpacing", 2, optional=True),
         position_mm=_numbers(header, "ImagePositionPatient", 3),
-        cosines=_cosines(header),
-        thickness_mm=max((0.0, *_numbers(header, "SliceThickness"))),
-        claims=read_claims(header),
+        cosines=cosines,
+        slice_thickness_mm=max((0.0, *_numbers(header, "SliceThickness"))),
+        between_mm=abs(max(_numbers(header, "SpacingBetweenSlices", optional=True), default=0.0)),
         scanner=" ".join(_texts(header, "Manufacturer") + _texts(header, "ManufacturerModelName")),
-        instance="".join(_texts(header, "SOPInstanceUID")),
-        frame_of_reference="".join(_texts(header, "FrameOfReferenceUID")),
         number=_whole_number(header, "SeriesNumber"),
         description=" ".join(_texts(header, "SeriesDescription")),
         instance_number=_whole_number(header, "InstanceNumber"),
         acquisition=_whole_number(header, "AcquisitionNumber"),
         temporal_position=_whole_number(header, "TemporalPositionIdentifier"),
         time_s=_time_s(header),
-        image_type="/".join(_texts(header, "ImageType")),
-        kernel="/".join(_texts(header, "ConvolutionKernel")),
+        kernel=_text(header, "ConvolutionKernel"),
+        **_person(header),
     )
 
 
+def age_years(text: str) -> int | None:
+    """An age string of DICOM (PS3.5, AS) in whole years; None for no age.
+
+    Args:
+        text: Such as `063Y`.
+    """
+    found = re.fullmatch(r"(\d{1,3})([DWMY])", text)
+    if not found:
+        return None
+    return _possible_age(int(int(found[1]) * _DAYS_A_UNIT[found[2]] / _DAYS_A_UNIT["Y"]))
+
+
+def _person(header: pydicom.Dataset) -> dict[str, Any]:
+    """What `PERSON_TAGS` say; values without sense are as if absent."""
+    texts = {keyword: str(header.get(keyword) or "").strip() for keyword in PERSON_TAGS}
+    days = [day for keyword in _DATES if (day := _date(texts[keyword])) and day.year >= _FIRST_YEAR]
+    born, sex = _date(texts["PatientBirthDate"]), texts["PatientSex"].upper()
+    birth_age_years = None
+    if born and days:
+        before_birthday = (days[0].month, days[0].day) < (born.month, born.day)
+        birth_age_years = _possible_age(days[0].year - born.year - before_birthday)
+    return {
+        "patient": texts["PatientID"],
+        "sex": sex if sex in ("F", "M") else "",
+        "age_years": age_years(texts["PatientAge"]),
+        "birth_age_years": birth_age_years,
+        "days": frozenset(days),
+    }
+
+
+def _date(text: str) -> datetime.date | None:
+    """`20200102`, and `2020.01.02` of old files."""
+    try:
+        return datetime.datetime.strptime(text.replace(".", ""), "%Y%m%d").date()
+    except ValueError:
+        return None
+
+
+def _possible_age(years: int) -> int | None:
+    return years if years in _AGES_YEARS else None
+
+
 def _is_whole(header: pydicom.Dataset, path: Path) -> bool:
-    """Whether all pixels are there that the header tells of: what is missing is read as zeros."""
+    """Whether all pixels are there that the header promises: missing ones are read as zeros."""
     if _PIXELS not in header:
-        return header.get("Modality", _CT) != _CT  # Reports and plans have none.
+        return header.get("Modality", "CT") != "CT"  # Reports and plans have none.
     pixels: Any = header.get_item(_PIXELS, keep_deferred=True)
-    if pixels.length == _NOT_TOLD:
+    if pixels.length == _UNDEFINED_LENGTH:
         return path.read_bytes().rfind(_END_OF_FRAMES) >= pixels.value_tell
-    if pixels.length < _pixel_bytes(header):
-        return False
-    # And as a whole: zlib had told.
-    deflated = bool(_syntax(header)) and _syntax(header).is_deflated
+    # Without file meta information there is no syntax: the pixels are not compressed.
+    syntax = UID(header.file_meta.get("TransferSyntaxUID", ""))
+    if not (syntax and syntax.is_compressed):
+        values = _count(header, "SamplesPerPixel") * _count(header, "NumberOfFrames")
+        bits = int(header.Rows) * int(header.Columns) * values * int(header.BitsAllocated)
+        if pixels.length < bits // 8:
+            return False
+    # Of a deflated file zlib would have raised an error.
+    deflated = bool(syntax) and syntax.is_deflated
     return deflated or pixels.value_tell + pixels.length <= path.stat().st_size
-
-
-def _pixel_bytes(header: pydicom.Dataset) -> int:
-    """Bytes that the pixels must have, if they are not compressed."""
-    if _syntax(header) and _syntax(header).is_compressed:
-        return 0
-    values = _count(header, "SamplesPerPixel") * _count(header, "NumberOfFrames")
-    return int(header.Rows) * int(header.Columns) * values * int(header.BitsAllocated) // 8
-
-
-def _syntax(header: pydicom.Dataset) -> UID:
-    """The transfer syntax; empty where there is no file meta information: not compressed."""
-    return UID(header.file_meta.get("TransferSyntaxUID", ""))
-
-
-def _spacing_mm(header: pydicom.Dataset) -> Numbers:
-    spacing_mm = _numbers(header, "PixelSpacing", 2)
-    if spacing_mm and min(spacing_mm) <= 0:
-        raise ValueError("A spacing is not above 0.")
-    return spacing_mm
-
-
-def _cosines(header: pydicom.Dataset) -> Numbers:
-    cosines = _numbers(header, "ImageOrientationPatient", 6)
-    axes = np.reshape(cosines, (-1, 3))
-    if cosines and not np.allclose(axes @ axes.T, np.eye(2), atol=_COSINE_TOLERANCE):
-        raise ValueError("Directions are not of length 1, or not at right angles.")
-    return cosines
 
 
 def _count(header: pydicom.Dataset, keyword: str) -> int:
@@ -206,7 +243,7 @@ def _count(header: pydicom.Dataset, keyword: str) -> int:
 
 
 def _whole_number(header: pydicom.Dataset, keyword: str) -> int | None:
-    """A number that tells slices apart and places none: without sense it is as if not there."""
+    """A number by which slices are sorted and not placed: without sense it is as if absent."""
     try:
         return int(_texts(header, keyword)[0])
     except (IndexError, ValueError):
@@ -224,11 +261,28 @@ def _time_s(header: pydicom.Dataset) -> float | None:
     return None
 
 
-def _numbers(header: pydicom.Dataset, keyword: str, length: int = 1) -> Numbers:
-    numbers = tuple(float(value) for value in _values(header, keyword))
-    if numbers and (len(numbers) != length or not all(map(math.isfinite, numbers))):
-        raise ValueError(f"{keyword} is not {length} numbers.")
+def _numbers(
+    header: pydicom.Dataset, keyword: str, length: int = 1, *, optional: bool = False
+) -> Numbers:
+    """So many finite numbers, or none; with `optional` others are as if absent.
+
+    Raises:
+        ValueError: There are other values.
+    """
+    values = _values(header, keyword)
+    try:
+        numbers = tuple(map(float, values))
+        if numbers and (len(numbers) != length or not all(map(math.isfinite, numbers))):
+            raise ValueError(f"{keyword} is not {length} numbers.")
+    except (TypeError, ValueError):
+        if optional:
+            return ()
+        raise
     return numbers
+
+
+def _text(header: pydicom.Dataset, keyword: str) -> str:
+    return "/".join(_texts(header, keyword))
 
 
 def _texts(header: pydicom.Dataset, keyword: str) -> tuple[str, ...]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom import Dataset  # slow
 
 Facts = dict[str, bool | int | float | str]
 
@@ -46,3 +51,20 @@ def compare_origins(mask: Origin, scan: Origin) -> Facts:
     if scan.images and mask.images and not scan.images & mask.images:
         return {"other_images": "none of the scan's own images"}
     return {}
+
+
+def items_of(datasets: Iterable[Dataset], *keywords: str) -> list[Dataset]:
+    """Items of nested sequences.
+
+    Args:
+        datasets: Data sets.
+        keywords: Of a sequence in these, of a sequence in its items, and so on.
+    """
+    for keyword in keywords:
+        datasets = [item for dataset in datasets for item in dataset.get(keyword, [])]
+    return [*datasets]
+
+
+def uids_of(datasets: Iterable[Dataset], keyword: str) -> frozenset[str]:
+    """The UIDs of one keyword in data sets."""
+    return frozenset(str(dataset.get(keyword, "")) for dataset in datasets) - {""}

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom import Dataset
 
-from coala_kedro.imaging.dicom_files import open_dicom
-from coala_kedro.imaging.dicom_origin import Origin
-from coala_kedro.imaging.dicom_seg import chosen_segments, told_without_content
+from coala_kedro.imaging.dicom_files import errors_without_content, open_dicom
+from coala_kedro.imaging.dicom_origin import Origin, items_of, uids_of
+from coala_kedro.imaging.dicom_seg import chosen_segments
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import Grid, image_like
-from coala_kedro.imaging.planes import SLICE_TOLERANCE_MM, fill_polygons, is_on_slice, to_index
+from coala_kedro.imaging.planes import (
+    OTHER_GRID,
+    SLICE_TOLERANCE_MM,
+    fill_polygons,
+    is_on_slice,
+    to_index,
+)
 
 _TAGS = (
     "SOPClassUID", "StructureSetROISequence", "ROIContourSequence",
@@ -32,22 +37,11 @@ _TAGS = (
 _NO_STRUCTURES = "This is no RT structure set, or it is damaged"
 _XOR = "CLOSEDPLANAR_XOR"
 _CLOSED = ("CLOSED_PLANAR", _XOR)
-_OTHER_GRID = "other_grid"
 _SPARSE, _TOO_SPARSE = 1.5, 3.5
 """Slices from plane to plane of one lesion: from the first on, what lies between is to be filled;
 from the second on, it cannot be."""
 _DECIMALS = 3
 """Of a plane's place, in slices: coordinates are decimal text."""
-
-
-def roi_names(path: Path) -> list[str]:
-    """The names of the regions of interest, in order of their numbers.
-
-    Raises:
-        VolumeError: The file is no RT structure set, or is damaged.
-    """
-    with told_without_content(_NO_STRUCTURES):
-        return list(_names(_opened(path)).values())
 
 
 def rtstruct_origin(path: Path, pattern: str = ".*") -> Origin:
@@ -61,32 +55,22 @@ def rtstruct_origin(path: Path, pattern: str = ".*") -> Origin:
         VolumeError: The file is no RT structure set, or is damaged, or no name matches (code
             `no_segment`).
     """
-    with told_without_content(_NO_STRUCTURES):
-        structures = _opened(path)
-        chosen = chosen_segments(_names(structures), pattern)
-        own = {
-            str(roi.get("ReferencedFrameOfReferenceUID", ""))
-            for roi in structures.StructureSetROISequence
-            if int(roi.ROINumber) in chosen
-        } - {""}
+    with errors_without_content(_NO_STRUCTURES):
+        structures, names = _opened(path)
+        chosen = chosen_segments(names, pattern)
+        rois = [r for r in structures.StructureSetROISequence if int(r.ROINumber) in chosen]
+        own = uids_of(rois, "ReferencedFrameOfReferenceUID")
         frames = [
             frame
-            for frame in structures.get("ReferencedFrameOfReferenceSequence", [])
+            for frame in items_of([structures], "ReferencedFrameOfReferenceSequence")
             if not own or frame.get("FrameOfReferenceUID") in own
         ]
-        series = [
-            s
-            for frame in frames
-            for study in frame.get("RTReferencedStudySequence", [])
-            for s in study.get("RTReferencedSeriesSequence", [])
-        ]
-        images = [i for s in series for i in s.get("ContourImageSequence", [])]
-        told = {structures.get("FrameOfReferenceUID", "")}
-        told |= {frame.get("FrameOfReferenceUID", "") for frame in frames}
+        series = items_of(frames, "RTReferencedStudySequence", "RTReferencedSeriesSequence")
+        images = items_of(series, "ContourImageSequence")
         return Origin(
-            series=frozenset(str(s.get("SeriesInstanceUID", "")) for s in series) - {""},
-            frames=frozenset(own or map(str, told)) - {""},
-            images=frozenset(str(i.get("ReferencedSOPInstanceUID", "")) for i in images) - {""},
+            series=uids_of(series, "SeriesInstanceUID"),
+            frames=own or uids_of([structures, *frames], "FrameOfReferenceUID"),
+            images=uids_of(images, "ReferencedSOPInstanceUID"),
         )
 
 
@@ -112,45 +96,64 @@ def read_structures(path: Path, pattern: str, grid: Grid, *, resample: bool = Fa
             `no_segment`); contours are open; or they do not lie on the scan's slices (code
             `other_grid`).
     """
-    with told_without_content(_NO_STRUCTURES):
-        structures = _opened(path)
-        names = _names(structures)
+    with errors_without_content(_NO_STRUCTURES):
+        structures, names = _opened(path)
     chosen = chosen_segments(names, pattern)
     mask = np.zeros(grid.GetSize()[::-1], bool)
-    with told_without_content(_NO_STRUCTURES):
+    with errors_without_content(_NO_STRUCTURES):
         for roi in structures.ROIContourSequence:
             if int(roi.ReferencedROINumber) in chosen:
-                _fill(_planes(roi, grid), mask, grid, resample)
+                _fill(roi, mask, grid, resample)
     return image_like(mask, grid)
 
 
-def _opened(path: Path) -> Dataset:
+def _opened(path: Path) -> tuple[Dataset, dict[int, str]]:
+    """The structure set, and the names of its regions of interest by their numbers."""
     structures = open_dicom(path, _TAGS)
     if structures is None or structures.SOPClassUID != pydicom.uid.RTStructureSetStorage:
         raise ValueError("not an RT structure set")
-    return structures
-
-
-def _names(structures: Dataset) -> dict[int, str]:
-    return {
+    return structures, {
         int(roi.ROINumber): str(roi.get("ROIName", "")).strip()
         for roi in structures.StructureSetROISequence
     }
 
 
-class _Planes(NamedTuple):
-    """Contours by plane: where it lies along the slices' axis (voxels), its polygons there.
+def _fill(roi: Dataset, mask_zyx: np.ndarray, grid: Grid, resample: bool) -> None:
+    """Fill one region's contours; the mask is changed."""
+    contours, is_xor = _contours(roi, grid)
+    if not contours:
+        return
+    axis = _axis_across(contours, grid)
+    spacing_mm, n_slices = grid.GetSpacing()[axis], grid.GetSize()[axis]
+    planes = _filled_planes(contours, axis, grid, is_xor)
+    places, filled = np.array([*planes]), [*planes.values()]
+    outside = (places < -0.5) | (places > n_slices - 0.5)
+    if outside.any():
+        raise VolumeError(f"{outside.sum()} of its planes lie outside the scan", OTHER_GRID)
+    distance = _distance(places, filled)
+    apart = f"they are {distance * spacing_mm:.4g} mm apart, the scan's slices {spacing_mm:.4g} mm"
+    if not resample and not is_on_slice(places, spacing_mm):
+        raise VolumeError(f"Its contours lie between the scan's slices: {apart}", OTHER_GRID)
+    if not resample and distance > _SPARSE:
+        raise VolumeError(f"Its contours leave slices out: {apart}", OTHER_GRID)
+    if distance > _TOO_SPARSE:
+        raise VolumeError(
+            f"Its contours leave slices out: {apart}; what lies between them is not told, so it "
+            "cannot be resampled",
+            OTHER_GRID,
+        )
+    # In the order slices' axis, row, column: of x, y, z the last that is left is the row.
+    volume = np.moveaxis(mask_zyx.T, axis, 0).swapaxes(1, 2)
+    reach = max(distance, 1.0) / 2
+    for slice_ in range(n_slices):
+        off = slice_ - places
+        reached = np.flatnonzero((off >= -reach) & (off < reach))  # half open: between two, one
+        if reached.size:
+            volume[slice_] |= filled[reached[np.abs(off[reached]).argmin()]]
 
-    And whether they are of the kind that leaves out what lies in two of them.
-    """
 
-    axis: int
-    places: np.ndarray
-    polygons: list[list[np.ndarray]]
-    xor: bool = False
-
-
-def _planes(roi: Dataset, grid: Grid) -> _Planes:
+def _contours(roi: Dataset, grid: Grid) -> tuple[list[np.ndarray], bool]:
+    """Closed contours (N, 3; xyz, in voxels), and whether what lies in two of them is outside."""
     contours, kinds = [], set()
     for contour in roi.get("ContourSequence", []):
         kind = contour.get("ContourGeometricType", _CLOSED[0])
@@ -163,54 +166,34 @@ def _planes(roi: Dataset, grid: Grid) -> _Planes:
         if not np.isfinite(points_mm).all():
             raise VolumeError("It holds contours without a place")
         contours.append(to_index(points_mm, grid))
-    if not contours:
-        return _Planes(2, np.empty(0), [])
-    spread = np.max([np.ptp(points, axis=0) for points in contours], axis=0)
-    axis = int(np.argmin(spread * grid.GetSpacing()))
-    if spread[axis] * grid.GetSpacing()[axis] > SLICE_TOLERANCE_MM:
-        raise VolumeError("Its contours lie across the scan's slices", _OTHER_GRID)
+    return contours, _XOR in kinds
+
+
+def _axis_across(contours: list[np.ndarray], grid: Grid) -> int:
+    """The axis of the grid, xyz, that the contours' planes lie across."""
+    spread_mm = np.max([np.ptp(points, axis=0) for points in contours], axis=0) * grid.GetSpacing()
+    axis = int(np.argmin(spread_mm))
+    if spread_mm[axis] > SLICE_TOLERANCE_MM:
+        raise VolumeError("Its contours lie across the scan's slices", OTHER_GRID)
+    return axis
+
+
+def _filled_planes(
+    contours: list[np.ndarray], axis: int, grid: Grid, xor: bool
+) -> dict[float, np.ndarray]:
+    """Planes (row, column) of bool, in order of their places along the axis (voxels)."""
+    column, row = (other for other in range(3) if other != axis)
+    shape = grid.GetSize()[row], grid.GetSize()[column]
     heights = np.array([points[:, axis].mean() for points in contours])
     order = np.argsort(heights, kind="stable")
     # One plane's contours may differ by what is rounded off.
-    new = np.diff(heights[order], prepend=-np.inf) * grid.GetSpacing()[axis] > SLICE_TOLERANCE_MM
-    plane_of = np.cumsum(new) - 1
-    in_plane = [other for other in (2, 1, 0) if other != axis][::-1]
-    polygons: list[list[np.ndarray]] = [[] for _ in range(plane_of[-1] + 1)]
-    for number, plane in zip(order, plane_of, strict=True):
-        polygons[plane].append(contours[number][:, in_plane])
-    return _Planes(axis, heights[order][new].round(_DECIMALS), polygons, _XOR in kinds)
-
-
-def _fill(planes: _Planes, mask_zyx: np.ndarray, grid: Grid, resample: bool) -> None:
-    """Fill one region's contours; the mask is changed."""
-    if not planes.polygons:
-        return
-    spacing_mm, n_slices = grid.GetSpacing()[planes.axis], grid.GetSize()[planes.axis]
-    # In the order slices' axis, row, column: of x, y, z the last that is left is the row.
-    volume = np.moveaxis(mask_zyx.T, planes.axis, 0).swapaxes(1, 2)
-    outside = (planes.places < -0.5) | (planes.places > n_slices - 0.5)
-    if outside.any():
-        raise VolumeError(f"{outside.sum()} of its planes lie outside the scan", _OTHER_GRID)
-    filled = [fill_polygons(p, volume.shape[1:], xor=planes.xor) for p in planes.polygons]
-    on_slices = is_on_slice(planes.places, spacing_mm)
-    distance = _distance(planes.places, filled)
-    told = f"they are {distance * spacing_mm:.4g} mm apart, the scan's slices {spacing_mm:.4g} mm"
-    if not resample and not on_slices:
-        raise VolumeError(f"Its contours lie between the scan's slices: {told}", _OTHER_GRID)
-    if not resample and distance > _SPARSE:
-        raise VolumeError(f"Its contours leave slices out: {told}", _OTHER_GRID)
-    if distance > _TOO_SPARSE:
-        raise VolumeError(
-            f"Its contours leave slices out: {told}; what lies between them is not told, so it "
-            "cannot be resampled",
-            _OTHER_GRID,
+    new = np.diff(heights[order]) * grid.GetSpacing()[axis] > SLICE_TOLERANCE_MM
+    return {
+        round(float(heights[plane[0]]), _DECIMALS): fill_polygons(
+            [contours[number][:, [column, row]] for number in plane], shape, xor=xor
         )
-    reach = max(distance, 1.0) / 2
-    for slice_ in range(n_slices):
-        off = slice_ - planes.places
-        reached = np.flatnonzero((off >= -reach) & (off < reach))  # half open: between two, one
-        if reached.size:
-            volume[slice_] |= filled[reached[np.abs(off[reached]).argmin()]]
+        for plane in np.split(order, np.flatnonzero(new) + 1)
+    }
 
 
 def _distance(places: np.ndarray, filled: list[np.ndarray]) -> float:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,33 +12,18 @@ import pydicom
 import SimpleITK as sitk
 from pydicom import Dataset
 
-from coala_kedro.imaging.dicom_origin import Origin
+from coala_kedro.imaging.dicom_files import errors_without_content
+from coala_kedro.imaging.dicom_origin import Origin, items_of, uids_of
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import Grid, grid_differences, image_like, paste_on_grid
 from coala_kedro.imaging.lesion_labels import SEGMENT_THRESHOLD
-from coala_kedro.imaging.planes import paint_plane
-from coala_kedro.imaging.silence import no_warnings
+from coala_kedro.imaging.planes import OTHER_GRID, paint_plane
 from coala_kedro.imaging.untrusted import check_deflated
-
-# What they log may show what a header holds.
-for _library in ("pydicom", "highdicom"):
-    logging.getLogger(_library).setLevel(logging.ERROR)
 
 _NO_SEGMENTATION = "This is no DICOM segmentation, or it is damaged"
 _NO_VOLUME = "The frames of the segmentation are damaged or make no volume"
-_OTHER_GRID = "other_grid"
 _MAX_GAP = 1.5
 """Between frames, in thicknesses of one."""
-
-
-def segment_labels(path: Path) -> list[str]:
-    """The labels of the segments, in order of their numbers.
-
-    Raises:
-        VolumeError: The file is no DICOM segmentation, or is damaged.
-    """
-    with told_without_content(_NO_SEGMENTATION):
-        return list(_labels(_opened(path)).values())
 
 
 def seg_origin(path: Path) -> Origin:
@@ -50,14 +32,14 @@ def seg_origin(path: Path) -> Origin:
     Raises:
         VolumeError: The file is no DICOM segmentation, or is damaged.
     """
-    with told_without_content(_NO_SEGMENTATION):
+    with errors_without_content(_NO_SEGMENTATION):
         seg = _opened(path)
-        referenced = seg.get("ReferencedSeriesSequence", [])
-        images = [i for s in referenced for i in s.get("ReferencedInstanceSequence", [])]
+        series = items_of([seg], "ReferencedSeriesSequence")
+        images = items_of(series, "ReferencedInstanceSequence")
         return Origin(
-            series=frozenset(str(s.get("SeriesInstanceUID", "")) for s in referenced) - {""},
-            frames=frozenset({str(seg.get("FrameOfReferenceUID", ""))}) - {""},
-            images=frozenset(str(i.get("ReferencedSOPInstanceUID", "")) for i in images) - {""},
+            series=uids_of(series, "SeriesInstanceUID"),
+            frames=uids_of([seg], "FrameOfReferenceUID"),
+            images=uids_of(images, "ReferencedSOPInstanceUID"),
         )
 
 
@@ -84,16 +66,27 @@ def read_segments(
             `no_segment`); its frames lie on no regular grid, or not on the one that is given
             (code `other_grid`).
     """
-    with told_without_content(_NO_SEGMENTATION):
+    with errors_without_content(_NO_SEGMENTATION):
         seg = _opened(path)
-        labels = _labels(seg)
+        labels = {
+            number: str(seg.get_segment_description(number).segment_label)
+            for number in seg.segment_numbers
+        }
     chosen = chosen_segments(labels, pattern)
     if grid is None:
         return _on_own_grid(seg, chosen)
-    with told_without_content(_NO_VOLUME):
+    with errors_without_content(_NO_VOLUME):
         frames = _frames(seg, chosen)
-        mask = _on_slices(seg, frames, chosen, grid, resample)
-    return mask or _resampled(seg, frames, chosen, grid, resample)
+        if mask := _on_slices(seg, frames, chosen, grid, resample):
+            return mask
+    try:
+        mask = _on_own_grid(seg, chosen)
+    except VolumeError:
+        raise VolumeError("Its frames lie on none of the scan's slices", OTHER_GRID) from None
+    if not resample:
+        raise VolumeError("; ".join(grid_differences(mask, grid)), OTHER_GRID)
+    _check_resampled(mask, frames)
+    return paste_on_grid(mask, grid, resample=True)
 
 
 def chosen_segments(labels: dict[int, str], pattern: str) -> list[int]:
@@ -167,9 +160,8 @@ def _inside(seg: highdicom.seg.Segmentation, frame: _Frame, chosen: list[int]) -
     stored = seg.get_stored_frame(frame.number)
     if seg.SegmentationType == "LABELMAP":
         return np.isin(stored, chosen)
-    if seg.SegmentationType == "FRACTIONAL":
-        return np.asarray(stored >= SEGMENT_THRESHOLD * int(seg.MaximumFractionalValue))
-    return np.asarray(stored > 0)
+    highest = int(seg.MaximumFractionalValue) if seg.SegmentationType == "FRACTIONAL" else 1
+    return np.asarray(stored >= SEGMENT_THRESHOLD * highest)
 
 
 def _on_slices(
@@ -188,77 +180,26 @@ def _on_slices(
         content = hash(inside.tobytes())
         if seen.setdefault(place, content) != content:
             raise VolumeError("Two frames of one segment lie at one place and differ")
-        if not inside.any():
-            continue
-        try:
-            painted = paint_plane(
-                inside, frame.position_mm, frame.steps_mm, mask, grid, resample=resample
-            )
-        except ValueError as error:
-            raise VolumeError(str(error), _OTHER_GRID) from None
-        if not painted:
+        where = frame.position_mm, frame.steps_mm
+        if inside.any() and not paint_plane(inside, *where, mask, grid, resample=resample):
             return None
     return image_like(mask, grid)
 
 
-def _resampled(
-    seg: highdicom.seg.Segmentation,
-    frames: list[_Frame],
-    chosen: list[int],
-    grid: Grid,
-    resample: bool,
-) -> sitk.Image:
-    """The nearest voxels of frames that lie on none of the grid's slices."""
-    try:
-        mask = _on_own_grid(seg, chosen)
-    except VolumeError:
-        raise VolumeError("Its frames lie on none of the scan's slices", _OTHER_GRID) from None
-    if not resample:
-        raise VolumeError("; ".join(grid_differences(mask, grid)), _OTHER_GRID)
+def _check_resampled(mask: sitk.Image, frames: list[_Frame]) -> None:
+    """Refuse frames with gaps: taken for thick slices, the volume would grow by the gaps."""
     gap_mm, thickness_mm = mask.GetSpacing()[2], max(f.thickness_mm for f in frames)
     if len({tuple(f.position_mm) for f in frames}) > 1 and gap_mm > _MAX_GAP * thickness_mm:
-        # Taken for thick slices, the volume would grow by the gaps.
         raise VolumeError(
             f"Its frames are {gap_mm:.4g} mm apart and {thickness_mm:.4g} mm thick: what lies "
             "between them is not told, so it cannot be resampled",
-            _OTHER_GRID,
+            OTHER_GRID,
         )
-    return paste_on_grid(mask, grid, resample=True)
 
 
 def _on_own_grid(seg: highdicom.seg.Segmentation, chosen: list[int]) -> sitk.Image:
-    with told_without_content(_NO_VOLUME):
+    with errors_without_content(_NO_VOLUME):
         volume = seg.get_volume(segment_numbers=chosen)
-        inside = (
-            volume.array >= SEGMENT_THRESHOLD
-            if volume.array.dtype.kind == "f"
-            else volume.array > 0
-        )
-        merged: np.ndarray = np.any(inside, axis=-1)
-        mask = sitk.GetImageFromArray(merged.astype(np.uint8))
-        # highdicom's axes are slice, row, column; its affine's columns are steps along them.
-        steps = np.asarray(volume.affine)[:3, 2::-1]
-        spacing = np.linalg.norm(steps, axis=0)
-        mask.SetSpacing(spacing.tolist())
-        mask.SetOrigin(np.asarray(volume.affine)[:3, 3].tolist())
-        mask.SetDirection((steps / spacing).ravel().tolist())
-    return mask
-
-
-def _labels(seg: highdicom.seg.Segmentation) -> dict[int, str]:
-    return {
-        number: str(seg.get_segment_description(number).segment_label)
-        for number in seg.segment_numbers
-    }
-
-
-@contextmanager
-def told_without_content(message: str) -> Iterator[None]:
-    """Turn errors, of whatever type wrong bytes lead to, into one that does not show the bytes."""
-    try:
-        with no_warnings():
-            yield
-    except VolumeError:
-        raise
-    except Exception as error:
-        raise VolumeError(f"{message} ({type(error).__name__})") from None
+        merged = np.any(volume.array >= SEGMENT_THRESHOLD, axis=-1).astype(np.uint8)
+        # highdicom's axes are slice, row, column.
+        return volume.with_array(merged).permute_spatial_axes([2, 1, 0]).to_simpleitk()

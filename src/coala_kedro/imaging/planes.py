@@ -1,10 +1,20 @@
-"""Planar outlines put onto the slices of a scan: pixels of a frame, polygons of a contour."""
+"""Planes put onto a grid: tilted slices, pixels of a frame, polygons of a contour."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import LATTICE_TOLERANCE, Grid
+
+OTHER_GRID = "other_grid"
+"""The check of screening that a mask fails which does not lie on its scan's slices."""
+AIR_HU = -1024
+_STRAIGHT_MM = 0.01
 
 SLICE_TOLERANCE_MM = 0.1
 """How far a plane may lie from its slice: as irregular as the slices of a series may be."""
@@ -49,41 +59,38 @@ def paint_plane(
         Whether it could be done; False where the frame lies on no slice of the grid.
 
     Raises:
-        ValueError: Pixels that are inside lie outside the grid.
+        VolumeError: Pixels that are inside lie outside the grid (code `other_grid`).
     """
     start = to_index(position_mm[None], grid)[0]
     steps = _to_index(grid) @ steps_mm
-    column_axis, row_axis = map(int, np.abs(steps).argmax(axis=0))
-    if column_axis == row_axis:
+    axes = np.abs(steps).argmax(axis=0)  # of the grid, along a row and along a column
+    if axes[0] == axes[1]:
         return False
-    across = 3 - column_axis - row_axis
-    step = steps[[column_axis, row_axis], [0, 1]]
-    oblique = np.abs(steps)
-    oblique[[column_axis, row_axis], [0, 1]] = 0
-    last = np.array(inside.shape[::-1]) - 1
-    on_axes = (oblique @ last).max() <= LATTICE_TOLERANCE
+    across = 3 - int(axes.sum())
+    first, width = start[axes], steps[axes, [0, 1]]
+    steps[axes, [0, 1]] = 0  # what is left leads off the axes
+    pixels = inside.T  # column, row
+    last = np.array(pixels.shape) - 1
+    on_axes = (np.abs(steps) @ last).max() <= LATTICE_TOLERANCE
     if not on_axes or not is_on_slice(start[across], grid.GetSpacing()[across]):
         return False
-    first = start[[column_axis, row_axis]]
-    off = np.abs(np.abs(step) - 1) * last + np.abs(first - np.rint(first))
+    off = np.abs(np.abs(width) - 1) * last + np.abs(first - np.rint(first))
     if off.max() > LATTICE_TOLERANCE and not resample:
         return False
-    size, slice_ = grid.GetSize(), round(start[across])
-    targets, pixels = [], []
-    for axis, begin, width, n in zip(
-        (column_axis, row_axis), first, step, inside.shape[::-1], strict=True
-    ):
-        pixel = np.rint((np.arange(size[axis]) - begin) / width).astype(int)
-        there = np.flatnonzero((pixel >= 0) & (pixel < n))
-        targets.append(there)
-        pixels.append(pixel[there])
-    seen = inside[np.ix_(pixels[1], pixels[0])]
-    within = 0 <= slice_ < size[across]
-    lost = np.count_nonzero(inside) - np.count_nonzero(seen) * within
-    if lost and (not within or np.allclose(np.abs(step), 1, atol=LATTICE_TOLERANCE)):
-        raise ValueError(f"{lost} voxels of it lie outside the scan")
-    plane = np.moveaxis(mask_zyx.T, (column_axis, row_axis, across), (0, 1, 2))[:, :, slice_]
-    plane[np.ix_(*targets)] |= seen.T.astype(mask_zyx.dtype)
+    slice_, n_inside = round(start[across]), np.count_nonzero(inside)
+    if not 0 <= slice_ < grid.GetSize()[across]:
+        raise VolumeError(f"{n_inside} voxels of it lie outside the scan", OTHER_GRID)
+    plane = np.moveaxis(mask_zyx.T, [*axes, across], [0, 1, 2])[:, :, slice_]
+    voxels, sources = [], []
+    for axis in range(2):
+        pixel = np.rint((np.arange(plane.shape[axis]) - first[axis]) / width[axis]).astype(int)
+        voxels.append(np.flatnonzero((pixel >= 0) & (pixel < pixels.shape[axis])))
+        sources.append(pixel[voxels[axis]])
+    seen = pixels[np.ix_(*sources)]
+    lost = n_inside - np.count_nonzero(seen)
+    if lost and np.allclose(np.abs(width), 1, atol=LATTICE_TOLERANCE):
+        raise VolumeError(f"{lost} voxels of it lie outside the scan", OTHER_GRID)
+    plane[np.ix_(*voxels)] |= seen.astype(mask_zyx.dtype)
     return True
 
 
@@ -141,6 +148,40 @@ def fill_polygons(
         else:
             plane |= inside
     return plane
+
+
+def straighten(image: sitk.Image, positions_mm: Sequence[Sequence[float]]) -> sitk.Image:
+    """Move slices within their planes to where they lie, by linear interpolation.
+
+    Args:
+        image: CT in HU, as if its slices lay straight above the first (xyz, LPS).
+        positions_mm: Of each slice's first voxel, in the image's order.
+
+    Returns:
+        CT of the same type, directions and spacings, on a grid that holds all slices; what none
+        of them covers is air. The same image if its slices do lie straight.
+    """
+    row, column, _ = np.reshape(image.GetDirection(), (3, 3)).T
+    spacing_yx_mm = np.array(image.GetSpacing())[1::-1]
+    from_first_mm = np.subtract(positions_mm, positions_mm[0])
+    offsets = from_first_mm @ np.column_stack([column, row]) / spacing_yx_mm  # voxels, yx
+    if np.abs(offsets * spacing_yx_mm).max() <= _STRAIGHT_MM:
+        return image
+    low = np.floor(offsets.min(axis=0)).astype(int)
+    margin = np.ceil(offsets.max(axis=0)).astype(int) - low
+    voxels = sitk.GetArrayViewFromImage(image)
+    whole = voxels.dtype.kind in "iu"
+    air_hu = max(AIR_HU, np.iinfo(voxels.dtype).min) if whole else AIR_HU
+    straight = np.empty((len(voxels), *(voxels.shape[1:] + margin)), voxels.dtype)
+    for plane, offset, moved in zip(voxels, offsets, straight, strict=True):
+        wide = np.pad(plane.astype(np.float32), [(0, m) for m in margin], constant_values=air_hu)
+        shifted = ndimage.shift(wide, offset - low, order=1, cval=air_hu, mode="grid-constant")
+        moved[:] = np.rint(shifted) if whole else shifted
+    made = sitk.GetImageFromArray(straight)
+    made.SetSpacing(image.GetSpacing())
+    made.SetDirection(image.GetDirection())
+    made.SetOrigin(image.TransformIndexToPhysicalPoint((int(low[1]), int(low[0]), 0)))
+    return made
 
 
 def _to_index(grid: Grid) -> np.ndarray:

@@ -13,7 +13,7 @@ import pydicom
 from pydantic import BaseModel, ConfigDict, Field
 
 from coala_kedro.cohort import SCAN_TABLE
-from coala_kedro.imaging.dicom_person import age_years
+from coala_kedro.imaging.dicom_headers import age_years
 from coala_kedro.sources.headers import read_header
 from coala_kedro.tables import as_date, as_id, as_number
 

@@ -16,11 +16,11 @@ from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import by_scan
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.dicom_origin import compare_origins
-from coala_kedro.imaging.dicom_tilt import AIR_HU
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.inspection import SOFT_TISSUE_HU, Facts, inspect_mask, inspect_scan
 from coala_kedro.imaging.lesion_labels import MASK_CONSTANTS
 from coala_kedro.imaging.plain_nifti import is_plain_nifti, looks_plain
+from coala_kedro.imaging.planes import AIR_HU
 from coala_kedro.organs import OrganMaskError, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import MASK_CODES, Screening
 from coala_kedro.pipelines.preprocessing.screening import Inspected, accept, judge_files
