@@ -257,8 +257,8 @@ def _organs(found: Survey, folder: Path, scans: Layout, proposal: Proposal) -> d
         proposal.found.append("organs: TotalSegmentator will outline them; it needs its weights")
         return TOTALSEGMENTATOR
     proposal.untold.append(
-        "Whether the label files are in TotalSegmentator's class ids, as is assumed: if not, tell "
-        "the values by `ids` in organ_segmenter; and if one is the lesion, by `values` in "
+        "Whether the label files are in TotalSegmentator's class ids, as is assumed: if not, give "
+        "each organ's `values` in organ_segmenter; and if one is the lesion, give `values` in "
         "raw_reader_masks."
     )
     where = {"path": str(folder), "pattern": proposal.pattern(layout)}
