@@ -2,14 +2,12 @@ import gzip
 import pickle
 from pathlib import Path
 
+import fake_totalsegmentator as fake
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from kedro.io import DataCatalog, DatasetError
-from totalsegmentator.map_tasks_config import TASK_CONFIGS, TASK_ID_WEIGHTS_CONFIGS
-from totalsegmentator.map_to_binary import class_map, class_map_5_parts
 
-from coala_kedro.anatomy import ORGANS
 from coala_kedro.organs import (
     ExistingMasks,
     OrganMaskError,
@@ -17,8 +15,8 @@ from coala_kedro.organs import (
     OrganSegmenterError,
     TotalSegmentator,
 )
+from coala_kedro.organs.adapters import MODEL_FILES, MODEL_FOLDERS
 from coala_kedro.organs.segmenter import CLASS_IDS
-from coala_kedro.organs.totalsegmentator import MODEL_FILES, MODEL_FOLDERS
 
 LIVER, SPLEEN, AORTA = 5, 1, 52
 TYPE = "coala_kedro.organs.OrganSegmenterDataset"
@@ -52,14 +50,6 @@ def masks(tmp_path):
 
 def write(masks, mask):
     sitk.WriteImage(mask, str(Path(masks.path) / "crlm_007.nii.gz"))
-
-
-def complete_weights(folder):
-    for model in MODEL_FOLDERS.values():
-        for name in MODEL_FILES:
-            path = folder / model / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
 
 
 class TestExistingMasks:
@@ -111,7 +101,7 @@ class TestExistingMasks:
         assert np.array_equal(organs, np.where(labels == AORTA, 0, labels))
 
     def test_values_of_its_own(self, tmp_path, scan, labels):
-        masks = ExistingMasks(path=str(tmp_path), ids={"liver": [LIVER, AORTA], "colon": SPLEEN})
+        masks = ExistingMasks(path=str(tmp_path), values={"liver": [LIVER, AORTA], "colon": SPLEEN})
         write(masks, image(labels))
         organs = sitk.GetArrayFromImage(masks.segment("crlm_007", scan))
         own = {LIVER: LIVER, AORTA: LIVER, SPLEEN: CLASS_IDS["colon"], 0: 0}
@@ -129,9 +119,11 @@ class TestExistingMasks:
     @pytest.mark.parametrize(
         ("options", "told"),
         [
-            ({"ids": {"kidney": 1}}, "no organ kidney"),
-            ({"ids": {"liver": 1, "spleen": 1}}, "each for one organ"),
-            ({"ids": {"liver": 0}}, "from 1 up"),
+            ({"values": {"kidney": 1}}, "no organ kidney"),
+            ({"values": {"liver": 1, "spleen": 1}}, "each for one organ"),
+            ({"values": {"liver": 0}}, "from 1 up"),
+            ({"values": {"liver": 1}, "pattern": "{scan_id}/{organ}.nii.gz"}, "mask per organ"),
+            ({"values": 2}, "go by organ"),
             ({"pattern": "organs.nii.gz"}, "must have {scan_id}"),
             ({"format": "dicom_seg"}, "segments"),
             ({"resample": "linear"}, "can be 'nearest'"),
@@ -173,19 +165,6 @@ class TestExistingMasks:
 
 
 class TestTotalSegmentator:
-    def test_anatomy_is_that_of_the_installed_version(self):
-        organs = {s.totalsegmentator_id: s.name for s in ORGANS}
-        assert organs.items() <= class_map["total"].items()
-        assert organs.items() <= class_map_5_parts["class_map_part_organs"].items()
-
-    def test_model_folders_are_those_of_the_installed_version(self):
-        modes = TASK_CONFIGS["total"]["sub_modes"]
-        trainers = {291: "default", 297: "fast", 298: "fastest"}
-        for model, folder in MODEL_FOLDERS.items():
-            trainer = modes[trainers[model]]["trainer"]
-            dataset = TASK_ID_WEIGHTS_CONFIGS[model]["foldername"]
-            assert folder == f"{dataset}/{trainer}__nnUNetPlans__3d_fullres"
-
     @pytest.mark.parametrize(
         ("options", "needed"),
         [({}, (291, 298)), ({"robust_crop": True}, (291, 297)), ({"fast": True}, (297,))],
@@ -203,12 +182,12 @@ class TestTotalSegmentator:
 
     @pytest.mark.parametrize("missing", MODEL_FILES)
     def test_half_unzipped_weights(self, tmp_path, missing):
-        complete_weights(tmp_path)
+        fake.write_weights(tmp_path)
         segmenter = TotalSegmentator(weights_path=str(tmp_path))
-        assert segmenter.find_weights() == tmp_path
+        assert segmenter.find_weights(291, 298) == tmp_path
         (tmp_path / MODEL_FOLDERS[291] / missing).unlink()
         with pytest.raises(OrganSegmenterError, match=f"incomplete, without {missing}") as error:
-            segmenter.find_weights()
+            segmenter.find_weights(291, 298)
         assert MODEL_FOLDERS[298] not in str(error.value)
 
     def test_weights_are_looked_for_where_totalsegmentator_looks(self, tmp_path, monkeypatch):
@@ -218,12 +197,12 @@ class TestTotalSegmentator:
         places = [tmp_path / "home/.totalsegmentator/nnunet/results"]
         for variable, below in (("HOME_DIR", "nnunet/results"), ("WEIGHTS_PATH", "")):
             places.append(tmp_path / variable / below)
-            complete_weights(places[-1])
-        complete_weights(places[0])
-        found = [TotalSegmentator().find_weights()]
+            fake.write_weights(places[-1])
+        fake.write_weights(places[0])
+        found = [TotalSegmentator().find_weights(291)]
         for variable in ("HOME_DIR", "WEIGHTS_PATH"):
             monkeypatch.setenv(f"TOTALSEG_{variable}", str(tmp_path / variable))
-            found.append(TotalSegmentator().find_weights())
+            found.append(TotalSegmentator().find_weights(291))
         assert found == places
 
     def test_fingerprint_knows_the_models_and_no_place(self):
@@ -242,7 +221,7 @@ class TestTotalSegmentator:
         )
 
     def test_refuses_four_dimensions(self, tmp_path):
-        complete_weights(tmp_path)
+        fake.write_weights(tmp_path)
         phases = sitk.JoinSeries([sitk.Image(4, 4, 4, sitk.sitkInt16)] * 2)
         with pytest.raises(OrganSegmenterError, match="crlm_007 has 4 dimensions"):
             TotalSegmentator(weights_path=str(tmp_path)).segment("crlm_007", phases)
@@ -260,6 +239,18 @@ class TestOrganSegmenterDataset:
         assert catalog.load("b") == ExistingMasks(path="organs")
         again = DataCatalog.from_config(catalog.to_config()[0])
         assert again.load("a") == TotalSegmentator(device="gpu:1")
+
+    def test_the_former_name_of_values(self):
+        values = {"liver": 1, "colon": [3, 4]}
+        dataset = OrganSegmenterDataset(segmenter="existing_masks", path="organs", ids=values)
+        assert dataset.load() == ExistingMasks(path="organs", values=values)
+        # Results of studies that were fingerprinted with it stand.
+        assert dataset.load().fingerprint == "existing masks 68c855188712a864"
+
+    def test_shows_no_credentials(self):
+        options = {"path": "s3://hospital", "credentials": {"key": "topsecret"}}
+        dataset = OrganSegmenterDataset(segmenter="existing_masks", **options)
+        assert "topsecret" not in f"{dataset} {dataset.load()}"
 
     @pytest.mark.parametrize("name", ["a", "b"])
     def test_segmenters_can_be_pickled(self, name):

@@ -11,9 +11,9 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from coala_kedro.nnunet.process import stop_all
 from coala_kedro.organs import OrganSegmenterError
 from coala_kedro.pipelines.preprocessing.checks import Screening
+from coala_kedro.processes import stop_all
 from coala_kedro.rehearsal import rehearse, tell
 from coala_kedro.work import WorkStoppedError
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import totalsegmentator_weights
+from own_processes import end_waiting
 from test_totalsegmentator import Listener
 from totalsegmentator_weights import BACKGROUND_HU, make_weights
 
-from coala_kedro.organs import OrganSegmenterError, worker
-from coala_kedro.organs.phase import PhaseName, contrast_phase
-from coala_kedro.organs.process import stop_processes
-from coala_kedro.organs.totalsegmentator import CROP_3MM_MODEL
+from coala_kedro.organs import OrganSegmenterError, TotalSegmentator, adapters
+from coala_kedro.organs.adapters import CROP_3MM_MODEL
+from coala_kedro.organs.segmenter import PhaseName
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("organs")]
 
@@ -53,14 +53,14 @@ def weights(tmp_path, monkeypatch):
         monkeypatch.setenv(variable, listener.url)
     for variable in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    stop_processes()  # a process of another test knows nothing of all this
+    end_waiting()  # a process of another test knows nothing of all this
 
     def write(mean_hu):
         make_weights(tmp_path / "weights", mean_hu)
         return str(tmp_path / "weights")
 
     yield write
-    stop_processes()
+    end_waiting()
     assert [path.name for path in tmp_path.iterdir()] == ["weights"]
     assert listener.calls == 0
 
@@ -92,21 +92,22 @@ def test_tells_the_phase_from_the_hu_of_the_organs(weights, name):
     mean_hu = dict(zip(CENTRES_MM, map(float, HU[name]), strict=True))
     expected_s = seconds_since_injection(mean_hu)
     assert {"arterial_late": 30, "portal_venous": 60}[name] <= expected_s < 90
-    phase = contrast_phase(phantom(mean_hu), "cpu", weights(mean_hu), "crlm_007")
+    phase = TotalSegmentator("cpu", weights(mean_hu)).contrast_phase("crlm_007", phantom(mean_hu))
     assert phase.name == name
     assert phase.probability >= 0.7
 
 
 def test_tells_nothing_without_a_liver(weights):
     aorta = {"aorta": 150.0}
-    assert contrast_phase(phantom(aorta), "cpu", weights(aorta | {"liver": 300.0})) is None
+    segmenter = TotalSegmentator("cpu", weights(aorta | {"liver": 300.0}))
+    assert segmenter.contrast_phase("crlm_007", phantom(aorta)) is None
 
 
 def test_a_scan_of_the_brain_names_the_models_it_wants(weights, monkeypatch):
     monkeypatch.setitem(CENTRES_MM, "brain", (0, -40))
     mean_hu = {"liver": 60.0, "brain": 30.0}
     with pytest.raises(OrganSegmenterError, match=r"Scan crlm_007.*shows the brain") as error:
-        contrast_phase(phantom(mean_hu), "cpu", weights(mean_hu), "crlm_007")
+        TotalSegmentator("cpu", weights(mean_hu)).contrast_phase("crlm_007", phantom(mean_hu))
     assert "-t headneck_bones_vessels` and `totalseg_download_weights -t total`" in str(error.value)
 
 
@@ -117,11 +118,6 @@ def phase_tool(monkeypatch):
     assert "totalsegmentator.nnunet" not in sys.modules  # it would have changed our nnU-Net
     monkeypatch.setattr(totalseg_get_phase, "totalsegmentator", None)  # put back after the test
     return totalseg_get_phase
-
-
-def test_names_are_those_of_the_installed_version(phase_tool):
-    named = {phase_tool.pi_time_to_phase(seconds)[0] for seconds in range(-10, 300)}
-    assert named == set(get_args(PhaseName))
 
 
 @pytest.mark.filterwarnings("ignore:.*serialized model")
@@ -140,20 +136,10 @@ def test_the_head_is_segmented_on_the_device_that_was_asked_for(phase_tool, tmp_
 
     for folder in ("776_headneck_bones_vessels_492subj", "298_TotalSegmentator_total_6mm_1559subj"):
         (tmp_path / f"Dataset{folder}").mkdir()
-    sitk.WriteImage(phantom({}), str(tmp_path / "scan.nii"))
-    monkeypatch.setenv("TOTALSEG_WEIGHTS_PATH", "put back after the test")
-    monkeypatch.setattr(worker, "_totalsegmentator", lambda: segment_scan)
-    settings = {"weights": str(tmp_path), "device": "cpu"}
-    result = worker.contrast_phase(scan_file=str(tmp_path / "scan.nii"), **settings)
+    for name in ("TOTALSEG_WEIGHTS_PATH", "TOTALSEG_HOME_DIR", "nnUNet_compile"):
+        monkeypatch.setenv(name, "put back after the test")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # likewise
+    monkeypatch.setattr(adapters, "_totalsegmentator", lambda: segment_scan)
+    result = adapters.contrast_phase(tmp_path, phantom({}), str(tmp_path), "cpu")
     assert calls == [("total", "cpu"), ("headneck_bones_vessels", "cpu")]
     assert result["phase"] in get_args(PhaseName)
-
-
-def test_models_of_the_head_are_those_of_the_installed_version():
-    from totalsegmentator.bin.totalseg_download_weights import TASK_TO_ID
-    from totalsegmentator.map_tasks_config import TASK_CONFIGS, TASK_ID_WEIGHTS_CONFIGS
-
-    assert "crop_model" not in TASK_CONFIGS["headneck_bones_vessels"]  # so the 6 mm model crops
-    assert not TASK_CONFIGS["headneck_bones_vessels"].get("robust_crop")
-    for task, model in worker.HEAD_MODELS.items():
-        assert model in {TASK_ID_WEIGHTS_CONFIGS[i]["foldername"] for i in TASK_TO_ID[task]}

@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from mlflow import MlflowClient
 
-from coala_kedro.nnunet.process import NnunetProcessError
+from coala_kedro.processes import ProcessDiedError
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
@@ -86,7 +86,7 @@ def test_a_training_killed_in_an_epoch_ends_like_one_that_was_not(
 ):
     fold_folder, never_killed = fold_folder_of(stage), miniature.fold_folder("teacher", stage, 0)
     assert epochs_begun(never_killed) == EPOCHS
-    with pytest.raises(NnunetProcessError, match="run the same command again"):
+    with pytest.raises(ProcessDiedError, match="run the same command again"):
         miniature.train(fold_folder, stage, killed_in_the_second_epoch)
     assert epochs_begun(fold_folder) == [0, 1]
     assert not (fold_folder / "checkpoint_final.pth").exists()
@@ -101,7 +101,7 @@ def test_a_training_killed_in_its_validation_is_only_validated_again(
     miniature, fold_folder_of, epochs_begun
 ):
     folder, never_killed = fold_folder_of("lowres"), miniature.fold_folder("teacher", "lowres", 0)
-    with pytest.raises(NnunetProcessError, match=r"lowres fold 0: .*SIGKILL.*Log: .*console\.log"):
+    with pytest.raises(ProcessDiedError, match=r"lowres fold 0: .*SIGKILL.*Log: .*console\.log"):
         miniature.train(folder, "lowres", killed_in_the_final_validation)
     final = folder / "checkpoint_final.pth"
     trained_at = final.stat().st_mtime_ns

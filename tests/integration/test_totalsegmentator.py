@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 import requests
 import SimpleITK as sitk
+from own_processes import end_waiting
 from storage import ORDERS_AND_FLIPS, stored
 from totalsegmentator_weights import BACKGROUND_HU, make_weights
 
 from coala_kedro.anatomy import ORGANS
 from coala_kedro.imaging.geometry import oriented
 from coala_kedro.organs import OrganSegmenterDataset, OrganSegmenterError
-from coala_kedro.organs.process import stop_processes
-from coala_kedro.organs.totalsegmentator import DOWNLOAD_TASKS
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("organs")]
 
@@ -79,9 +78,9 @@ def surroundings(tmp_path_factory):
         patch.setenv("HOME", str(home))
         patch.setenv("nnUNet_results", "/ours")
         patch.setattr(tempfile, "tempdir", str(temporary))
-        stop_processes()  # a process of another test knows nothing of all this
+        end_waiting()  # a process of another test knows nothing of all this
         yield home, temporary, listener
-        stop_processes()
+        end_waiting()
 
 
 @pytest.fixture(scope="module")
@@ -167,14 +166,14 @@ def test_other_models(surroundings, weights, option):
 
 def test_leaves_its_surroundings_alone(surroundings, segmenter):
     home, temporary, listener = surroundings
-    stop_processes()
+    end_waiting()
     before = dict(os.environ)
     segmenter.segment("phantom", phantom(DIRECTIONS["identity"])[0])
     assert dict(os.environ) == before
     assert "totalsegmentator.nnunet" not in sys.modules  # it would have changed our nnU-Net
     assert not (home / ".totalsegmentator").exists()
     assert not list(temporary.rglob("*.nii*"))
-    stop_processes()
+    end_waiting()
     assert list(temporary.iterdir()) == []
     assert listener.calls == 0
     with pytest.raises(requests.ConnectionError):
@@ -202,27 +201,12 @@ def test_real_ct(segmenter):
     assert values <= {0, *IDS.values()}
 
 
-def test_totalsegmentator_leaving_by_system_exit(segmenter, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(sitk, "WriteImage", lambda *_: None)  # so it finds no scan
-        with pytest.raises(OrganSegmenterError, match=r"Scan crlm_007.*SystemExit.*does not exist"):
-            segmenter.segment("crlm_007", phantom(DIRECTIONS["identity"])[0])
-
-
 def test_absent_gpu_is_not_replaced_by_the_cpu(surroundings, weights):
     segmenter = OrganSegmenterDataset(
         segmenter="totalsegmentator", device="gpu:99", weights_path=str(weights)
     ).load()
     with pytest.raises(OrganSegmenterError, match=r"Scan crlm_007.*gpu:99.*device: auto"):
         segmenter.segment("crlm_007", phantom(DIRECTIONS["identity"])[0])
-
-
-def test_download_commands_bring_the_models():
-    # Not at the top: this imports torch and much else.
-    from totalsegmentator.bin.totalseg_download_weights import TASK_TO_ID
-
-    for model, task in DOWNLOAD_TASKS.items():
-        assert model in TASK_TO_ID[task]
 
 
 @pytest.mark.parametrize("room", ["for half a scan", "for the scan alone"])
@@ -232,7 +216,7 @@ def test_a_full_disk_is_told_and_nothing_wrong_is_made(segmenter, monkeypatch, d
     scan_kb = scan.GetNumberOfPixels() * scan.GetSizeOfPixelComponent() // 1000
     # The process writes its settings and its log there too.
     size_kb = 16 + {"for half a scan": scan_kb // 2, "for the scan alone": scan_kb + 8}[room]
-    stop_processes()
+    end_waiting()
     disk = disk_of(size_kb)
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
     with pytest.raises(
@@ -243,4 +227,4 @@ def test_a_full_disk_is_told_and_nothing_wrong_is_made(segmenter, monkeypatch, d
     disk_of(100_000)
     again = segmenter.segment("crlm_007", scan)
     assert np.array_equal(sitk.GetArrayFromImage(again), sitk.GetArrayFromImage(right))
-    stop_processes()
+    end_waiting()

@@ -10,13 +10,13 @@ import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from totalsegmentator.map_to_binary import class_map, class_map_5_parts
 
-from coala_kedro.organs.segmenter import ORGAN_IDS
-from coala_kedro.organs.totalsegmentator import (
+from coala_kedro.organs.adapters import (
     CROP_3MM_MODEL,
     CROP_6MM_MODEL,
     MODEL_FOLDERS,
     ORGANS_MODEL,
 )
+from coala_kedro.organs.segmenter import ORGAN_IDS
 
 BACKGROUND_HU = -120.0
 _RANGE_HU = (-150.0, 400.0)  # what lies outside is clipped: air and fat are one to these models

@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from multiprocessing import connection
-from pathlib import Path
 
 import pytest
+from own_processes import end_waiting, is_running
 
-from coala_kedro.nnunet import process
-from coala_kedro.nnunet.process import NnunetProcessError, in_own_process
+from coala_kedro import processes
+from coala_kedro.nnunet.process import in_own_process
 from coala_kedro.nnunet.settings import Compute
+from coala_kedro.processes import ProcessDiedError
 from coala_kedro.work import WorkStoppedError
 
 pytestmark = pytest.mark.slow
@@ -33,8 +34,8 @@ def light_torch(tmp_path, monkeypatch):
     (folder / "torch.py").write_text(LIGHT_TORCH)
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
     yield folder
-    process._slots.cache_clear()
-    process._stopping.clear()
+    end_waiting()
+    processes._stopping.clear()
 
 
 @pytest.fixture
@@ -59,13 +60,6 @@ def nap(seconds):
     began = time.monotonic()
     time.sleep(seconds)
     return began, time.monotonic()
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def in_threads(n, work, *args):
@@ -122,14 +116,14 @@ def test_threads_take_turns_on_one_process(compute, warm):
 
 
 def test_threads_that_ask_first_at_the_same_time_share_the_processes(compute, monkeypatch):
-    compute, made, make = compute.model_copy(update={"processes": 2}), [], process._pool
+    compute, made, make = compute.model_copy(update={"processes": 2}), [], processes._pool
 
     def make_slowly(*args):
         made.append(args)
         time.sleep(0.3)
         return make(*args)
 
-    monkeypatch.setattr(process, "_pool", make_slowly)
+    monkeypatch.setattr(processes, "_pool", make_slowly)
     assert len({*in_threads(4, in_own_process, compute, True, os.getpid)}) == len(made) <= 2
 
 
@@ -143,7 +137,7 @@ def test_two_processes_work_at_the_same_time(compute):
 def test_says_what_to_do_when_the_process_is_killed_and_starts_another(compute, warm):
     known = {child.pid for child in multiprocessing.active_children()}
     threading.Timer(0.5, kill_when_started, [known]).start()
-    with pytest.raises(NnunetProcessError, match=r"killed or ran out of memory.*run the same"):
+    with pytest.raises(ProcessDiedError, match=r"killed or ran out of memory.*run the same"):
         in_own_process(compute, warm, time.sleep, 60)
     assert in_own_process(compute, warm, divmod, 17, 5) == (3, 2)
 
@@ -171,7 +165,7 @@ def test_a_process_that_dies_takes_no_other_with_it(compute):
     def work(name, *task):
         try:
             ends[name] = in_own_process(compute, True, *task)
-        except NnunetProcessError as error:
+        except ProcessDiedError as error:
             ends[name] = str(error)
 
     tasks = {"killed": (kill_itself,), "lives": (nap, 3.0)}
@@ -189,6 +183,19 @@ def kill_itself():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_a_process_that_waits_ends_after_a_while(compute, monkeypatch):
+    monkeypatch.setattr(processes, "REST_S", 0.1)
+    wait_for_the_end_of(in_own_process(compute, True, os.getpid))
+    assert in_own_process(compute, True, divmod, 17, 5) == (3, 2)
+
+
+def test_work_that_fails_leaves_no_process_behind(compute):
+    before = in_own_process(compute, True, os.getpid)
+    with pytest.raises(LookupError):
+        in_own_process(compute, True, fail, "fold 7")
+    assert not is_running(before)
+
+
 def test_a_fresh_process_does_not_stand_beside_a_warm_one(compute):
     warm = in_own_process(compute, True, os.getpid)
     assert is_running(warm)
@@ -198,7 +205,7 @@ def test_a_fresh_process_does_not_stand_beside_a_warm_one(compute):
 
 def step_until_stopped(place):
     """Work in steps that ends in good order when it is asked to."""
-    with process.stoppable() as asked_to_stop:
+    with processes.stoppable() as asked_to_stop:
         place.write_text(str(os.getpid()))
         while not asked_to_stop():
             time.sleep(0.02)
@@ -230,7 +237,7 @@ def test_work_that_is_asked_to_stop_ends_in_good_order(compute, tmp_path, warm):
 
 def test_a_study_that_stops_stops_its_processes_and_starts_no_other(compute, tmp_path):
     place = tmp_path / "works"
-    asking = when_it_works(place, lambda _, __: process.stop_all())
+    asking = when_it_works(place, lambda _, __: processes.stop_all())
     with pytest.raises(WorkStoppedError, match="in good order"):
         in_own_process(compute, False, step_until_stopped, place)
     asking.join()
@@ -250,7 +257,7 @@ def fork_and_wait(place):
 def test_forked_workers_end_with_their_training(compute, tmp_path):
     place, known = tmp_path / "works", {child.pid for child in multiprocessing.active_children()}
     killing = when_it_works(place, lambda _, __: kill_when_started(known))
-    with pytest.raises(NnunetProcessError, match="SIGKILL"):
+    with pytest.raises(ProcessDiedError, match="SIGKILL"):
         in_own_process(compute, False, fork_and_wait, place)
     killing.join()
     wait_for_the_end_of(int(place.read_text()))

@@ -21,13 +21,7 @@ from coala_kedro.fingerprint import recipe
 from coala_kedro.nnunet import guards
 from coala_kedro.nnunet.checkpoints import FINAL, PREVIOUS, CheckpointError, load_newest
 from coala_kedro.nnunet.planning import plans_of, shareable_description
-from coala_kedro.nnunet.process import (
-    NnunetProcessError,
-    choose_device,
-    in_own_process,
-    logged,
-    stoppable,
-)
+from coala_kedro.nnunet.process import choose_device, in_own_process
 from coala_kedro.nnunet.records import AttemptRecord, Report, epochs_done
 from coala_kedro.nnunet.settings import Compute, Protocol
 from coala_kedro.nnunet.training_set import Fold
@@ -39,6 +33,7 @@ from coala_kedro.nnunet.workspace import (
     nnunet_paths,
 )
 from coala_kedro.nnunet.written import WrittenError, validate
+from coala_kedro.processes import ProcessDiedError, logged, stoppable
 from coala_kedro.progress import progress
 from coala_kedro.weights import UnsafeCheckpointError
 from coala_kedro.work import WorkStoppedError, alone_in
@@ -54,7 +49,7 @@ _OURS = (
     DiskFullError,
     guards.GuardError,
     guards.LossNotFiniteError,
-    NnunetProcessError,
+    ProcessDiedError,
     UnsafeCheckpointError,
     WorkStoppedError,
     WrittenError,
@@ -146,7 +141,7 @@ def train_fold(
         CheckpointError: The disk is full, or no checkpoint can be read.
         DiskFullError: The disk is full in the validation; the training is kept.
         WorkStoppedError: It was asked to stop, or `compute.max_hours` are over.
-        NnunetProcessError: Its process died.
+        ProcessDiedError: Its process died.
     """
     expected = (DATASET_NAME, model_folder_name(stage), f"fold_{fold}")
     if folder.parts[-3:] != expected:

@@ -1,7 +1,7 @@
 """Organ segmenters: what outlines the twelve organs on a scan.
 
 `TotalSegmentator` runs the tool of that name, `ExistingMasks` reads masks that it, or a hospital,
-has made before, of any format. `worker.py` is the only file that imports totalsegmentator.
+has made before, of any format. `adapters.py` is the only file that imports totalsegmentator.
 """
 
 from coala_kedro.organs.dataset import OrganSegmenterDataset

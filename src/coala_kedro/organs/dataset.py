@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
 from coala_kedro.organs.existing import ExistingMasks
-from coala_kedro.organs.segmenter import OrganSegmenter, OrganSegmenterError
+from coala_kedro.organs.segmenter import OrganSegmenterError
 from coala_kedro.organs.totalsegmentator import TotalSegmentator
 
 SEGMENTERS: dict[str, type[TotalSegmentator] | type[ExistingMasks]] = {
@@ -17,10 +16,8 @@ SEGMENTERS: dict[str, type[TotalSegmentator] | type[ExistingMasks]] = {
     "existing_masks": ExistingMasks,
 }
 
-_SECRET = "storage_options"
 
-
-class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
+class OrganSegmenterDataset(AbstractDataset[NoReturn, TotalSegmentator | ExistingMasks]):
     """Loads an organ segmenter: what outlines the organs on the scans of a cohort. Read-only.
 
     Examples:
@@ -30,17 +27,12 @@ class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
           segmenter: totalsegmentator
           device: auto  # the first GPU, else the CPU
 
-        external.organ_segmenter:  # the hospital has outlined the organs already
+        external.organ_segmenter:  # the hospital has outlined the organs, with values of its own
           type: coala_kedro.organs.OrganSegmenterDataset
           segmenter: existing_masks
-          path: data/01_raw/external/organs
-
-        clinic.organ_segmenter:  # with values of its own
-          type: coala_kedro.organs.OrganSegmenterDataset
-          segmenter: existing_masks
-          path: /clinic/labels
+          path: /hospital/labels
           pattern: "{scan_id}/labels.nrrd"
-          ids: {liver: 1, spleen: 2, colon: [3, 4]}
+          values: {liver: 1, spleen: 2, colon: [3, 4]}  # without it: TotalSegmentator's class ids
 
         bucket.organ_segmenter:  # TotalSegmentator's folders of a file per class, in a bucket
           type: coala_kedro.organs.OrganSegmenterDataset
@@ -64,31 +56,25 @@ class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
     """
 
     def __init__(
-        self,
-        *,
-        segmenter: str,
-        credentials: Mapping[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **options: Any,
+        self, *, segmenter: str, metadata: dict[str, Any] | None = None, **options: Any
     ) -> None:
         """Create the dataset.
 
         Args:
             segmenter: `totalsegmentator` or `existing_masks`.
-            credentials: What opens the URL of existing masks, for fsspec.
             metadata: Anything kedro-viz or another plugin reads; ignored here.
-            **options: The attributes of `TotalSegmentator` or `ExistingMasks`, but for
-                `storage_options`.
+            **options: The attributes of `TotalSegmentator` or `ExistingMasks`; `ids` is the former
+                name of `values`.
 
         Raises:
             DatasetError: There is no such segmenter, or an option is unknown, missing or wrong.
         """
         self._name = segmenter
-        self._options = options
-        self._segmenter = _build(segmenter, options, credentials)
+        self._options = {"values" if name == "ids" else name: o for name, o in options.items()}
+        self._segmenter = _build(segmenter, self._options)
         self.metadata = metadata
 
-    def load(self) -> OrganSegmenter:
+    def load(self) -> TotalSegmentator | ExistingMasks:
         """Give the segmenter; it is picklable and light, and does nothing until it is called."""
         return dataclasses.replace(self._segmenter)  # which has not yet looked what files there are
 
@@ -106,7 +92,7 @@ class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"segmenter": self._name, **self._options}
+        return {"segmenter": self._segmenter}
 
     def _init_config(self) -> dict[str, Any]:
         """The catalog entry, its options flat as they were given."""
@@ -115,12 +101,10 @@ class OrganSegmenterDataset(AbstractDataset[NoReturn, OrganSegmenter]):
         return config | options
 
 
-def _build(
-    name: str, options: dict[str, Any], credentials: Mapping[str, Any] | None
-) -> TotalSegmentator | ExistingMasks:
+def _build(name: str, options: dict[str, Any]) -> TotalSegmentator | ExistingMasks:
     if name not in SEGMENTERS:
         raise DatasetError(f"There is no segmenter '{name}'. Allowed: {', '.join(SEGMENTERS)}.")
-    fields = {f.name: f for f in dataclasses.fields(SEGMENTERS[name]) if f.name != _SECRET}
+    fields = {field.name: field for field in dataclasses.fields(SEGMENTERS[name])}
     if unknown := options.keys() - fields.keys():
         raise DatasetError(
             f"The segmenter '{name}' has no option {', '.join(sorted(unknown))}. "
@@ -129,10 +113,7 @@ def _build(
     needed = {n for n, field in fields.items() if field.default is dataclasses.MISSING}
     if missing := needed - options.keys():
         raise DatasetError(f"The segmenter '{name}' needs the option {', '.join(sorted(missing))}.")
-    if credentials and name != "existing_masks":
-        raise DatasetError(f"The segmenter '{name}' opens no URL and takes no credentials.")
-    secret: dict[str, Any] = {_SECRET: credentials} if credentials else {}
     try:
-        return SEGMENTERS[name](**options, **secret)
+        return SEGMENTERS[name](**options)
     except OrganSegmenterError as error:
         raise DatasetError(str(error)) from None

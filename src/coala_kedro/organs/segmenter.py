@@ -86,6 +86,7 @@ class OrganSegmenter(Protocol):
 
     def fingerprint_for(self, scan_id: str) -> str:
         """The settings and files that decide the result for one scan."""
+        return self.fingerprint
 
     def check(self, scan_id: str, scan: sitk.Image) -> None:
         """Make sure that the scan's organ mask can be used, where it has been made before.
@@ -107,6 +108,7 @@ class OrganSegmenter(Protocol):
     @property
     def tells_phase(self) -> bool:
         """Whether it can tell a scan's contrast phase."""
+        return False
 
     def contrast_phase(self, scan_id: str, scan: sitk.Image) -> Phase | None:
         """Tell a scan's contrast phase; None if the scan does not show it.
@@ -114,6 +116,7 @@ class OrganSegmenter(Protocol):
         Raises:
             OrganSegmenterError: It fails.
         """
+        return None
 
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:
         """Outline the twelve organs.

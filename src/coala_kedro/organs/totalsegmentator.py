@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import importlib.metadata
-import os
+import importlib.util
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import SimpleITK as sitk
 
 from coala_kedro.anatomy import ORGANS
+from coala_kedro.disk import DiskFullError
 from coala_kedro.imaging.geometry import put_back, upright
-from coala_kedro.organs.process import process_for
-from coala_kedro.organs.segmenter import OrganSegmenterError, Phase, labels_on_grid, organ_mask
+from coala_kedro.organs import adapters
+from coala_kedro.organs.adapters import CROP_3MM_MODEL, CROP_6MM_MODEL, MODEL_FOLDERS, ORGANS_MODEL
+from coala_kedro.organs.segmenter import (
+    OrganSegmenter,
+    OrganSegmenterError,
+    Phase,
+    PhaseName,
+    labels_on_grid,
+    organ_mask,
+)
+from coala_kedro.processes import ProcessDiedError, ProcessKind, in_own_process
+from coala_kedro.temporary import temporary_folder
 from coala_kedro.weights import (
     CheckpointFormatError,
     UnsafeCheckpointError,
@@ -23,38 +36,20 @@ from coala_kedro.weights import (
     check_weights,
 )
 
-ORGANS_MODEL, CROP_3MM_MODEL, CROP_6MM_MODEL = 291, 297, 298
-MODEL_FOLDERS = {
-    ORGANS_MODEL: (
-        "Dataset291_TotalSegmentator_part1_organs_1559subj/"
-        "nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres"
-    ),
-    CROP_3MM_MODEL: (
-        "Dataset297_TotalSegmentator_total_3mm_1559subj/"
-        "nnUNetTrainer_4000epochs_NoMirroring__nnUNetPlans__3d_fullres"
-    ),
-    CROP_6MM_MODEL: (
-        "Dataset298_TotalSegmentator_total_6mm_1559subj/"
-        "nnUNetTrainer_4000epochs_NoMirroring__nnUNetPlans__3d_fullres"
-    ),
-}
-"""Folders of the models that are read, below the folder of weights."""
-MODEL_FILES = ("dataset.json", "plans.json", "fold_0/checkpoint_final.pth")
-DOWNLOAD_TASKS = {ORGANS_MODEL: "total", CROP_3MM_MODEL: "total_fast", CROP_6MM_MODEL: "total"}
-"""What `totalseg_download_weights -t` calls the set that a model comes with."""
+logger = logging.getLogger(__name__)
+
 _DEVICE = re.compile(r"auto|cpu|gpu(:\d+)?")
+_LOG_LINES = 15
 
 
 @dataclass(frozen=True)
-class TotalSegmentator:
+class TotalSegmentator(OrganSegmenter):
     """Outlines the organs with TotalSegmentator's task `total`, in a process of its own.
 
     It is given every scan upright (`geometry.upright`), so the organs are the same however the scan
-    is stored.
-
-    By default a 6 mm model finds where the organs are, and the 1.5 mm model outlines them there.
-    Nothing is downloaded and nothing sent: the weights must be there. The process is kept for the
-    next scan, one for each device.
+    is stored. By default a 6 mm model finds where the organs are, and the 1.5 mm model outlines
+    them there. Nothing is downloaded and nothing sent: the weights must be there. The process is
+    kept for the next scan, one for each device, since it takes 9 s to import TotalSegmentator.
 
     Attributes:
         device: `auto` (the first GPU, else the CPU), `cpu`, `gpu` or `gpu:<index>`.
@@ -88,63 +83,57 @@ class TotalSegmentator:
         version = importlib.metadata.version("TotalSegmentator")
         return f"TotalSegmentator {version} models {self._models}"
 
-    def fingerprint_for(self, scan_id: str) -> str:
-        """The same for every scan."""
-        return self.fingerprint
-
-    def check(self, scan_id: str, scan: sitk.Image) -> None:
-        """Nothing to check: there is no mask before the scan is segmented."""
-
     def require(self, *, phase: bool) -> None:
-        """Find the weights, those of the contrast phase's model too.
-
-        Raises:
-            OrganSegmenterError: They are not there, or hold more than weights.
-        """
-        asked = [self]
+        """Find the weights, those of the contrast phase's model too."""
+        self.find_weights(*self._models)
         if phase and self.tells_phase:
-            asked.append(dataclasses.replace(self, fast=True, robust_crop=False))
-        for each in asked:
-            check_models(each.find_weights(), *(MODEL_FOLDERS[model] for model in each._models))
+            self.find_weights(CROP_3MM_MODEL)
 
     @property
     def tells_phase(self) -> bool:
         """Whether the tool's extra is installed; if it is not, that is logged once."""
-        from coala_kedro.organs.phase import phase_tool_available
-
-        return phase_tool_available()
+        return _has_xgboost()
 
     def contrast_phase(self, scan_id: str, scan: sitk.Image) -> Phase | None:
-        """Run the tool, see `phase.contrast_phase`."""
-        from coala_kedro.organs.phase import contrast_phase
+        """Tell a scan's contrast phase, as TotalSegmentator's `get_ct_contrast_phase` does.
 
-        return contrast_phase(scan, self.device, self.weights_path, scan_id)
+        The tool takes the median HU of twenty organs and vessels on the 3 mm segmentation; five
+        gradient boosted regressions, which come with the package, tell the seconds since the
+        injection from them.
+
+        Returns:
+            The phase; None if `tells_phase` is false, or if the tool finds no liver: it would call
+            a scan that shows it nothing `native`, and be sure of it.
+        """
+        if not self.tells_phase:
+            return None
+        weights = self.find_weights(CROP_3MM_MODEL)
+        _check_models(weights, adapters.HEAD_MODELS.values())
+        try:
+            result = self._run(adapters.contrast_phase, scan_id, upright(scan), weights)
+        except OrganSegmenterError as error:
+            raise OrganSegmenterError(
+                f"{error}\nThis was the check of the contrast phase. Is it a CT of the abdomen, in "
+                "HU, and does TotalSegmentator run here otherwise? To do without the check, set "
+                "screening.severity.contrast_phase to 'ignore'."
+            ) from error
+        if result is None:
+            return None
+        return Phase(cast(PhaseName, result["phase"]), float(result["probability"]))
 
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:
-        """Outline the organs, as `OrganSegmenter.segment` describes it.
-
-        Raises:
-            OrganSegmenterError: Weights are missing, the scan is not three-dimensional, or
-                TotalSegmentator fails.
-        """
-        weights = self.find_weights()
+        """Outline the organs; the scan must be three-dimensional, and the weights there."""
         if scan.GetDimension() != 3 or scan.GetNumberOfComponentsPerPixel() != 1:
             raise OrganSegmenterError(
                 f"Scan {scan_id} has {scan.GetDimension()} dimensions and "
                 f"{scan.GetNumberOfComponentsPerPixel()} components a voxel; TotalSegmentator "
                 "takes one volume of HU. Give it one phase of the series."
             )
-        check_models(weights, *(MODEL_FOLDERS[model] for model in self._models))
-        settings = {
-            "weights": str(weights.absolute()),
-            "device": self.device,
-            "fast": self.fast,
-            "robust_crop": self.robust_crop,
-            "classes": [s.name for s in ORGANS],
-        }
-        shown = upright(scan)
+        shown, weights = upright(scan), self.find_weights(*self._models)
+        crop = "roi_subset_robust" if self.robust_crop else "roi_subset"
+        options = {"fast": True} if self.fast else {crop: [s.name for s in ORGANS]}
         labels = labels_on_grid(
-            process_for(self.device).segment(scan_id, shown, settings),
+            self._run(adapters.segment, scan_id, shown, weights, options),
             shown,
             name=f"Scan {scan_id}: TotalSegmentator's mask",
             remedy="Is it a CT of the abdomen, in HU, with the right orientation? If it is, try "
@@ -152,45 +141,71 @@ class TotalSegmentator:
         )
         return put_back(organ_mask(labels, shown), scan)
 
-    def find_weights(self) -> Path:
-        """Find the folder of weights and look whether the models are there and whole.
+    def _run(
+        self, work: Callable[..., Any], scan_id: str, scan: sitk.Image, weights: Path, *args: Any
+    ) -> Any:
+        """Run one of the adapters in TotalSegmentator's process, a scan at a time."""
+        kind = ProcessKind("TotalSegmentator", 1, self.device)
+        with temporary_folder("coala_totalsegmentator_") as folder:
+            asked = (folder, scan, str(weights.absolute()), self.device, *args)
+            try:
+                return in_own_process(kind, True, work, *asked)
+            except DiskFullError as error:
+                hint = "(The folder for temporary files is that of TMPDIR.)"
+                raise OrganSegmenterError(f"Scan {scan_id}: {error} {hint}") from error
+            except ProcessDiedError as error:
+                hint = "A scan of 512 x 512 x 458 voxels wants 11 GB, less with `fast: true`."
+                raise OrganSegmenterError(
+                    f"Scan {scan_id}: {error} {hint} {_log_end(folder)}"
+                ) from None
+            except OrganSegmenterError as error:
+                raise OrganSegmenterError(f"Scan {scan_id}: {error} {_log_end(folder)}") from None
+
+    def find_weights(self, *models: int) -> Path:
+        """Find the folder of weights, and make sure that models are there, whole and only weights.
+
+        Args:
+            models: Numbers of TotalSegmentator's models.
 
         Raises:
-            OrganSegmenterError: A model is absent or only half unzipped.
+            OrganSegmenterError: A model is absent or only half unzipped, or would run code when
+                TotalSegmentator loads it.
         """
-        folder, source = self._weights_folder()
-        faults = {m: fault for m in self._models if (fault := _fault(folder / MODEL_FOLDERS[m]))}
-        if faults:
+        if self.weights_path is None:
+            folder, source = adapters.weights_folder()
+        else:
+            folder, source = Path(self.weights_path), "option weights_path"
+        found = {model: _fault(folder / MODEL_FOLDERS[model]) for model in models}
+        if faults := {model: fault for model, fault in found.items() if fault}:
             listed = "; ".join(f"{MODEL_FOLDERS[m]}: {fault}" for m, fault in faults.items())
-            tasks = dict.fromkeys(DOWNLOAD_TASKS[m] for m in faults)
-            commands = "` and `".join(f"totalseg_download_weights -t {task}" for task in tasks)
+            commands = adapters.download_commands(
+                adapters.DOWNLOAD_TASKS[model] for model in faults
+            )
             raise OrganSegmenterError(
                 f"TotalSegmentator's weights are not in {folder} ({source}): {listed}. Delete what "
-                f"is incomplete, run `{commands}` where there is internet, and set "
+                f"is incomplete, run {commands} where there is internet, and set "
                 "TOTALSEG_WEIGHTS_PATH (or the option `weights_path`) to the folder that holds the "
                 "Dataset... folders. Nothing is downloaded from here."
             )
+        _check_models(folder, (MODEL_FOLDERS[model] for model in models))
         return folder
 
     @property
-    def _models(self) -> Sequence[int]:
+    def _models(self) -> tuple[int, ...]:
         if self.fast:
             return (CROP_3MM_MODEL,)
         return (ORGANS_MODEL, CROP_3MM_MODEL if self.robust_crop else CROP_6MM_MODEL)
 
-    def _weights_folder(self) -> tuple[Path, str]:
-        """The folder of weights and what names it; the rule is that of totalsegmentator.config."""
-        if self.weights_path is not None:
-            return Path(self.weights_path), "option weights_path"
-        if "TOTALSEG_WEIGHTS_PATH" in os.environ:
-            return Path(os.environ["TOTALSEG_WEIGHTS_PATH"]), "TOTALSEG_WEIGHTS_PATH"
-        if "TOTALSEG_HOME_DIR" in os.environ:
-            return Path(os.environ["TOTALSEG_HOME_DIR"], "nnunet/results"), "TOTALSEG_HOME_DIR"
-        home = Path.home() if str(Path.home()) != "/" else Path("/tmp")
-        return home / ".totalsegmentator/nnunet/results", "TOTALSEG_WEIGHTS_PATH is not set"
+
+def _fault(model: Path) -> str:
+    """What is wrong with the folder of a model; empty if nothing is."""
+    if not model.is_dir():
+        return "absent"
+    missing = [name for name in adapters.MODEL_FILES if not (model / name).is_file()]
+    return f"incomplete, without {', '.join(missing)}" if missing else ""
 
 
-def check_models(weights: Path, *models: str) -> None:
+def _check_models(weights: Path, models: Iterable[str]) -> None:
     """Make sure that models are weights and nothing else.
 
     Raises:
@@ -208,9 +223,18 @@ def check_models(weights: Path, *models: str) -> None:
         ) from None
 
 
-def _fault(model: Path) -> str:
-    """What is wrong with the folder of a model; empty if nothing is."""
-    if not model.is_dir():
-        return "absent"
-    missing = [name for name in MODEL_FILES if not (model / name).is_file()]
-    return f"incomplete, without {', '.join(missing)}" if missing else ""
+@functools.cache
+def _has_xgboost() -> bool:
+    available = importlib.util.find_spec("xgboost") is not None
+    if not available:
+        logger.warning(
+            "The contrast phase of the scans is not checked, for xgboost is not installed. "
+            "To have it checked: pip install '.[phase]'."
+        )
+    return available
+
+
+def _log_end(folder: Path) -> str:
+    log = folder / adapters.LOG
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return "\n".join(["Its log ends:", *lines[-_LOG_LINES:]])

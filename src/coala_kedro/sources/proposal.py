@@ -194,7 +194,7 @@ def _organs(found: Survey, scans: Layout, proposal: Proposal) -> Entry:
         return TOTALSEGMENTATOR
     proposal.to_check.append(
         "Whether the label files are in TotalSegmentator's class ids, as is assumed: if not, write "
-        "their values into organ_segmenter, and that of the lesion into raw_reader_masks."
+        "each organ's `values` into organ_segmenter, and those of the lesion into raw_reader_masks."
     )
     return proposal.organs(layout)
 
