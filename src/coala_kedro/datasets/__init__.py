@@ -8,7 +8,7 @@ from coala_kedro.datasets.scan_table import ScanTableDataset
 from coala_kedro.datasets.table import OptionalTableDataset, TableDataset
 from coala_kedro.datasets.text import TextDataset
 from coala_kedro.datasets.trained_model import TrainedModelDataset
-from coala_kedro.datasets.volume import LazyVolume, VolumeDataset
+from coala_kedro.datasets.volume import LazyVolume
 from coala_kedro.datasets.volume_folder import RecordFolderDataset, VolumeFolderDataset
 
 __all__ = [
@@ -24,6 +24,5 @@ __all__ = [
     "TableDataset",
     "TextDataset",
     "TrainedModelDataset",
-    "VolumeDataset",
     "VolumeFolderDataset",
 ]
