@@ -17,7 +17,7 @@ def train(title, n_epochs):
 
 
 def test_each_training_has_a_bar_with_the_time_left(monkeypatch):
-    monkeypatch.setattr(module, "_TELL_EVERY_S", 0)
+    monkeypatch.setattr(module, "_SHOW_EVERY_S", 0)
     terminal = Terminal()
     bars = Bars(terminal)
     with told_to(bars.show), progress("teacher lowres fold 0", "epoch", 10, done=4) as advance:

@@ -6,11 +6,17 @@ from kedro.framework.project import settings
 from kedro.io import DatasetError
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import CSVDataset, ExcelDataset
-from kedro_datasets.text import TextDataset
+from kedro_datasets.text import TextDataset as KedroTextDataset
 from matplotlib.figure import Figure
 
 from coala_kedro.catalog import WholeFileCatalog
-from coala_kedro.datasets import OptionalTableDataset, PictureDataset, VolumeFolderDataset
+from coala_kedro.datasets import (
+    OptionalTableDataset,
+    PictureDataset,
+    TableDataset,
+    TextDataset,
+    VolumeFolderDataset,
+)
 from coala_kedro.disk import DiskFullError
 
 TABLE = pd.DataFrame({"scan_id": [f"INT{k:04d}" for k in range(20)]})
@@ -22,7 +28,8 @@ def picture(n_inches):
 
 
 SMALL_AND_LARGE = {
-    "table.csv": (CSVDataset, {}, TABLE, NOISE),
+    "table.csv": (TableDataset, {}, TABLE, NOISE),
+    "somebody_elses.csv": (CSVDataset, {}, TABLE, NOISE),
     "optional.csv": (OptionalTableDataset, {"columns": ["scan_id"]}, TABLE, NOISE),
     "table.xlsx": (ExcelDataset, {}, TABLE, NOISE),
     "folds.json": (JSONDataset, {}, {"a": 1}, {"a": [*range(40_000)]}),
@@ -58,13 +65,19 @@ def test_a_full_disk_leaves_the_file_of_before(disk_of, name):
     assert catalog.load("it") is not None
 
 
-def test_a_text_that_cannot_be_encoded_leaves_the_file_of_before(tmp_path):
-    args = {"open_args_save": {"encoding": "latin-1"}}
-    dataset = TextDataset(filepath=str(tmp_path / "r.md"), fs_args=args)
+@pytest.mark.parametrize(
+    ("kind", "args", "text"),
+    [
+        (KedroTextDataset, {"open_args_save": {"encoding": "latin-1"}}, "Dice ≥ 0.8"),
+        (TextDataset, {}, "\udcff"),
+    ],
+)
+def test_a_text_that_cannot_be_encoded_leaves_the_file_of_before(tmp_path, kind, args, text):
+    dataset = kind(filepath=str(tmp_path / "r.md"), fs_args=args)
     catalog = WholeFileCatalog(datasets={"card": dataset})
     catalog.save("card", "Dice 0.8")
     with pytest.raises(DatasetError, match="codec can't encode"):
-        catalog.save("card", "x" * 100_000 + "Dice ≥ 0.8")
+        catalog.save("card", "x" * 100_000 + text)
     assert catalog.load("card") == "Dice 0.8"
     assert [path.name for path in tmp_path.iterdir()] == ["r.md"]
 

@@ -17,7 +17,8 @@ class WholeFileCatalog(DataCatalog):
 
     kedro-datasets write tables, pictures and pages in place: where the disk is full, or a text
     cannot be encoded, the earlier file is lost and a cut one lies in its place. Here they write
-    beside it, whatever the dataset, and the file is renamed at the end.
+    beside it, whatever the dataset, and the file is renamed at the end. Folders, volumes and remote
+    files are left to their datasets.
     """
 
     def save(self, ds_name: str, data: Any) -> None:
@@ -39,7 +40,7 @@ def _beside(dataset: Any) -> Iterator[None]:
     if not (kept_by_kedro and local and path.suffix):  # without a suffix it may be a folder
         yield
         return
-    with written_whole(path, f"{path.name}") as partial:
+    with written_whole(path, path.name) as partial:
         dataset._get_save_path = lambda: PurePosixPath(partial)
         try:
             yield

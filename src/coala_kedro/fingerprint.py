@@ -102,11 +102,6 @@ def digest(described: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def describe(value: Any) -> Any:
-    """What the fingerprint covers, as plain data: kept beside a thing, it tells why it is stale."""
-    return _canonical(value)
-
-
 def changes(before: Any, now: Any, name: str = "") -> list[str]:
     """Names of what differs between two descriptions, such as `prepared`, `protocol.epochs`."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -163,7 +158,15 @@ def bound_inputs(value: Any) -> tuple[Any, dict[str, Any]]:
     return function, dict(bound.arguments)
 
 
-def _canonical(value: Any) -> Any:
+def describe(value: Any) -> Any:
+    """What the fingerprint covers, as plain data; kept beside a thing, it tells why it is stale.
+
+    Args:
+        value: As of `fingerprint`.
+
+    Raises:
+        TypeError: As of `fingerprint`.
+    """
     if isinstance(value, str | int | float | bool | None):
         return value
     if isinstance(getattr(value, "fingerprint", None), str):
@@ -174,11 +177,11 @@ def _canonical(value: Any) -> Any:
         return _parameters(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return [type(value).__qualname__, _canonical(fields)]
+        return [type(value).__qualname__, describe(fields)]
     if isinstance(value, Mapping):
-        return {str(key): _canonical(item) for key, item in value.items()}
+        return {str(key): describe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
+        return [describe(item) for item in value]
     return canonical_data(value)
 
 
@@ -190,7 +193,7 @@ def _parameters(value: BaseModel) -> dict[str, Any]:
         if field.json_schema_extra == DECIDES_NOTHING:
             continue
         if field.is_required() or given != field.get_default(call_default_factory=True):
-            told[name] = _canonical(given)
+            told[name] = describe(given)
     return told
 
 
@@ -201,16 +204,16 @@ def _canonical_callable(value: Any) -> Any:
     if named := recipe_name(function):
         return _canonical_recipe(named, value)
     if isinstance(value, functools.partial):
-        return [_canonical(value.func), _canonical(value.args), _canonical(value.keywords)]
+        return [describe(value.func), describe(value.args), describe(value.keywords)]
     if inspect.ismethod(value):
-        return [value.__func__.__name__, _canonical(value.__self__)]
+        return [value.__func__.__name__, describe(value.__self__)]
     if not inspect.isfunction(value):
         raise TypeError(f"No fingerprint for {value!r}: bind its inputs with functools.partial.")
     if value.__module__.partition(".")[0] == _PACKAGE:
         raise TypeError(f"No fingerprint for {value!r}: give it a name with @recipe.")
     bound = [cell.cell_contents for cell in value.__closure__ or ()]
     defaults = [value.__defaults__ or (), value.__kwdefaults__ or {}]
-    return [f"{value.__module__}.{value.__qualname__}", _canonical(bound), _canonical(defaults)]
+    return [f"{value.__module__}.{value.__qualname__}", describe(bound), describe(defaults)]
 
 
 def _canonical_recipe(named: RecipeName, value: Any) -> dict[str, Any]:
@@ -218,11 +221,11 @@ def _canonical_recipe(named: RecipeName, value: Any) -> dict[str, Any]:
     function, inputs = bound_inputs(value)
     defaults = {n: p.default for n, p in inspect.signature(function).parameters.items()}
     told: dict[str, Any] = {"recipe": named.name, "version": named.version}
-    told |= {name: _canonical(constant) for name, constant in named.constants.items()}
+    told |= {name: describe(constant) for name, constant in named.constants.items()}
     for name, given in inputs.items():
-        described = _canonical(given)
+        described = describe(given)
         default = defaults[name]
-        is_default = default is not inspect.Parameter.empty and described == _canonical(default)
+        is_default = default is not inspect.Parameter.empty and described == describe(default)
         if described != "" and not is_default:
             told[name] = described
     return told

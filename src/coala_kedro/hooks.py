@@ -11,10 +11,10 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from coala_kedro.forecast import forecast
 from coala_kedro.organs import OrganSegmenterError
 from coala_kedro.pipelines.preprocessing.checks import Screening
 from coala_kedro.processes import stop_all
-from coala_kedro.rehearsal import rehearse, tell
 from coala_kedro.work import WorkStoppedError
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class ResultHooks:
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Log which trainings stand and which will be made again, and why."""
-        for line in tell(rehearse(pipeline, catalog)):
+        for line in forecast(pipeline, catalog):
             logger.info(line)
 
     @hook_impl

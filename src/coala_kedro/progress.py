@@ -1,4 +1,4 @@
-"""Progress bars: on this process' console, or told to the process that has one."""
+"""Progress bars: on this process' console, or shown by the process that has one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
-from typing import Any, TextIO
+from typing import TextIO, TypedDict
 
 from tqdm import tqdm
 
-_TELL_EVERY_S = 0.5
+_SHOW_EVERY_S = 0.5
 
 
-@dataclass
-class State:
+class State(TypedDict):
     """How far a piece of work is.
 
     Attributes:
@@ -25,7 +23,7 @@ class State:
         unit: What is counted.
         total: Units in all.
         done: Units that are done.
-        ended: Whether nothing more will be told.
+        ended: Whether this is the last of it.
     """
 
     bar: str
@@ -33,11 +31,10 @@ class State:
     unit: str
     total: int
     done: int
-    ended: bool = False
+    ended: bool
 
 
-Tell = Callable[[dict[str, Any]], None]
-"""Called with a `State` as plain data."""
+Show = Callable[[State], None]
 
 
 @contextmanager
@@ -53,32 +50,36 @@ def progress(title: str, unit: str, total: int, done: int = 0) -> Iterator[Calla
     Yields:
         A function to call with the units done so far.
     """
-    state, tell = State(uuid.uuid4().hex, title, unit, total, done), _teller()
-    told = time.monotonic()
-    tell(asdict(state))
+    state = State(bar=uuid.uuid4().hex, title=title, unit=unit, total=total, done=done, ended=False)
+    show = _show.get() or _console.show
+    shown = time.monotonic()
+    show(state.copy())
 
     def advance(done: int) -> None:
-        nonlocal told
-        state.done = done
-        if time.monotonic() - told >= _TELL_EVERY_S:
-            told = time.monotonic()
-            tell(asdict(state))
+        nonlocal shown
+        state["done"] = done
+        if time.monotonic() - shown >= _SHOW_EVERY_S:
+            shown = time.monotonic()
+            show(state.copy())
 
     try:
         yield advance
     finally:
-        state.ended = True
-        tell(asdict(state))
+        show(State(**state | {"ended": True}))
 
 
 @contextmanager
-def told_to(tell: Tell) -> Iterator[None]:
-    """Hand the progress of all work in this context to a function instead of the console."""
-    token = _tell.set(tell)
+def told_to(show: Show) -> Iterator[None]:
+    """Hand the progress of all work in this context to a function instead of the console.
+
+    Args:
+        show: It is called now and then, and at the end of each piece of work.
+    """
+    token = _show.set(show)
     try:
         yield
     finally:
-        _tell.reset(token)
+        _show.reset(token)
 
 
 class Bars:
@@ -89,25 +90,24 @@ class Bars:
         self._file = file
         self._bars: dict[str, tqdm] = {}
 
-    def show(self, told: dict[str, Any]) -> None:
-        """Draw what was told."""
-        state = State(**told)
-        if state.bar not in self._bars:
-            self._bars[state.bar] = tqdm(
-                desc=state.title,
-                total=state.total,
-                initial=state.done,
-                unit=state.unit,
+    def show(self, state: State) -> None:
+        """Draw how far a piece of work is."""
+        if state["bar"] not in self._bars:
+            self._bars[state["bar"]] = tqdm(
+                desc=state["title"],
+                total=state["total"],
+                initial=state["done"],
+                unit=state["unit"],
                 file=self._file,
                 disable=None,
                 mininterval=0,
                 miniters=1,
                 leave=False,
             )
-        bar = self._bars[state.bar]
-        bar.update(state.done - bar.n)
-        if state.ended:
-            self._bars.pop(state.bar).close()
+        bar = self._bars[state["bar"]]
+        bar.update(state["done"] - bar.n)
+        if state["ended"]:
+            self._bars.pop(state["bar"]).close()
 
     def close(self) -> None:
         """Remove all bars: nothing more will be told."""
@@ -115,9 +115,5 @@ class Bars:
             self._bars.popitem()[1].close()
 
 
-_tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
+_show: ContextVar[Show | None] = ContextVar("show", default=None)
 _console = Bars()
-
-
-def _teller() -> Tell:
-    return _tell.get() or _console.show

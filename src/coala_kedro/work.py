@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import logging
 import os
 import socket
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +18,6 @@ LOCK = ".lock"
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """What `flock` says on a cluster's file system that was mounted without it."""
 _POLL_S = 0.2
-_MAX_NAME_BYTES = 300
 
 
 class WorkStoppedError(RuntimeError):
@@ -45,38 +43,38 @@ def alone_in(folder: Path, patience_s: float = 60, lock: Path | None = None) -> 
     Raises:
         FolderInUseError: The other is still there.
     """
-    lock = lock or folder / LOCK
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("ab+", buffering=0) as file:
-        _wait_for(file.fileno(), folder, patience_s)
-        with contextlib.suppress(OSError):  # on a full disk it is not told who is in the folder
-            os.ftruncate(file.fileno(), 0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        yield
-
-
-def _wait_for(descriptor: int, folder: Path, patience_s: float) -> None:
-    deadline, told = time.monotonic() + patience_s, False
-    while not _taken(descriptor):
-        other = os.pread(descriptor, _MAX_NAME_BYTES, 0).decode(errors="replace")
-        in_use = f"{folder} is in use by {other or 'another process'}"
-        if time.monotonic() > deadline:
-            raise FolderInUseError(
-                f"{in_use}: wait until it has ended, or stop it, then run the same command again."
-            )
-        if not told:
-            logger.info("%s: waiting for it, %.0f s at most.", in_use, patience_s)
-            told = True
-        time.sleep(_POLL_S)
-
-
-def _taken(descriptor: int) -> bool:
+    path = lock or folder / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(path, poll_interval=_POLL_S, fallback_to_soft=False)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        _acquire(held, folder, patience_s)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
         logger.warning("This file system has no locks: never let two runs write into one folder.")
-    return True
+    with suppress(OSError):  # on a full disk it is not told who is in the folder
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _acquire(lock: FileLock, folder: Path, patience_s: float) -> None:
+    try:
+        lock.acquire(timeout=0)
+        return
+    except Timeout:
+        logger.info("%s: waiting for it, %.0f s at most.", _in_use(folder, lock), patience_s)
+    try:
+        lock.acquire(timeout=patience_s)
+    except Timeout:
+        raise FolderInUseError(
+            f"{_in_use(folder, lock)}: wait until it has ended, or stop it, then run the same "
+            "command again."
+        ) from None
+
+
+def _in_use(folder: Path, lock: FileLock) -> str:
+    holder = Path(lock.lock_file).read_text(encoding="utf-8", errors="replace")
+    return f"{folder} is in use by {holder or 'another process'}"

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from kedro.io import DatasetError
+from volume_file import VolumeFile
 
 from coala_kedro.datasets import (
     FigureDataset,
     LazyVolume,
     RecordFolderDataset,
-    VolumeDataset,
     VolumeFolderDataset,
 )
 from coala_kedro.disk import DiskFullError
@@ -61,7 +61,7 @@ def files_of_at_most(n_bytes):
 @pytest.mark.parametrize("free_kb", [4, 12, 32])  # the header, in mid-stream, near the end
 def test_a_volume_that_meets_a_full_disk_is_not_there(disk_of, suffix, free_kb):
     folder = disk_of(free_kb)
-    dataset = VolumeDataset(filepath=str(folder / f"scan{suffix}"))
+    dataset = VolumeFile(filepath=str(folder / f"scan{suffix}"))
     with pytest.raises(
         DatasetError, match=rf"disk of {folder} is full: a volume needs 48\.4 kB and .* free"
     ):
@@ -82,7 +82,7 @@ def test_a_volume_that_meets_a_full_disk_is_not_there(disk_of, suffix, free_kb):
 @pytest.mark.parametrize("volume", [noise(1), mask()], ids=["noise", "mask"])
 def test_a_volume_that_is_cut_at_any_byte_is_not_there(disk_of, suffix, volume):
     folder = disk_of(ENOUGH_KB)
-    dataset = VolumeDataset(filepath=str(folder / f"scan{suffix}"))
+    dataset = VolumeFile(filepath=str(folder / f"scan{suffix}"))
     dataset.save(volume)
     (whole,) = folder.iterdir()
     n_bytes = whole.stat().st_size
@@ -99,7 +99,7 @@ def test_a_volume_that_is_cut_at_any_byte_is_not_there(disk_of, suffix, volume):
 @pytest.mark.parametrize("volume", [noise(1), mask()], ids=["noise", "mask"])
 def test_a_nrrd_that_lacks_its_checksum_at_most_reads_right(disk_of, volume):
     path = disk_of(ENOUGH_KB) / "scan.nrrd"
-    dataset = VolumeDataset(filepath=str(path))
+    dataset = VolumeFile(filepath=str(path))
     dataset.save(volume)
     n_bytes = path.stat().st_size
     for limit in [*range(0, n_bytes, 1 + n_bytes // 8), *range(n_bytes - 20, n_bytes)]:
@@ -250,6 +250,6 @@ def test_a_picture_beside_a_figure_is_whole_or_the_one_before(disk_of):
 def test_another_fault_of_the_writer_is_told_as_it_is(tmp_path):
     (tmp_path / "scan.nii.gz").mkdir()
     with pytest.raises(DatasetError, match=r"scan\.nii\.gz") as raised:
-        VolumeDataset(filepath=str(tmp_path / "scan.nii.gz")).save(mask())
+        VolumeFile(filepath=str(tmp_path / "scan.nii.gz")).save(mask())
     assert "full" not in str(raised.value)
     assert names(tmp_path) == ["scan.nii.gz"]

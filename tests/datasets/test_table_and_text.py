@@ -1,17 +1,15 @@
-"""Tables and texts on disk: UTF-8, whole, and no formulas."""
+"""Tables and texts on disk: UTF-8, and no formulas."""
 
 import csv
-import errno
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from coala_kedro.datasets import OptionalTableDataset, ScanTableDataset, TableDataset, TextDataset
+from coala_kedro.datasets import OptionalTableDataset, ScanTableDataset, TableDataset
 from coala_kedro.sources import read_pseudonyms
 from coala_kedro.spreadsheet import harmless
 from coala_kedro.statistics.paper import paper_figures
@@ -54,7 +52,7 @@ def test_no_cell_is_a_formula_and_every_cell_comes_back(tmp_path, kind):
     columns = {"columns": ["scanner"]} if kind is OptionalTableDataset else {}
     dataset = kind(
         filepath=str(tmp_path / "table.csv"),
-        load_args={"dtype": str, "keep_default_na": False},
+        load_args={"dtype": str, "na_values": []},
         **columns,
     )
     table = pd.DataFrame({"scanner": FORMULAS + TEXTS})
@@ -102,38 +100,6 @@ def test_folders_of_such_names_have_their_pseudonyms(tmp_path):
     table = pd.DataFrame({"found": ["=cmd()", "-a"], "scan_id": ["S1", "S2"]})
     harmless(table).to_csv(tmp_path / "pseudonyms.csv", index=False)
     assert read_pseudonyms(tmp_path / "pseudonyms.csv") == {"=cmd()": "S1", "-a": "S2"}
-
-
-@pytest.mark.parametrize(
-    ("dataset", "first", "second"),
-    [
-        (TextDataset, "first − report", "second"),
-        (TableDataset, pd.DataFrame({"a": ["first"]}), pd.DataFrame({"a": ["second"]})),
-    ],
-)
-def test_what_was_there_stays_when_a_save_fails(tmp_path, monkeypatch, dataset, first, second):
-    path = tmp_path / "report"
-    dataset(filepath=str(path)).save(first)
-    before = path.read_bytes()
-    write = Path.write_bytes
-
-    def full(place, content):
-        write(place, content[: len(content) // 2])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(Exception, match=r"is full.*make room"):
-        dataset(filepath=str(path)).save(second)
-    assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["report"]
-
-
-def test_a_text_that_cannot_be_encoded_leaves_the_old_one(tmp_path):
-    dataset = TextDataset(filepath=str(tmp_path / "report.html"))
-    dataset.save("old")
-    with pytest.raises(Exception, match="surrogates not allowed"):
-        dataset.save("\udcff")
-    assert dataset.load() == "old"
 
 
 IN_LATIN_1 = """

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from kedro.io import DatasetError
+from volume_file import VolumeFile
 
-from coala_kedro.datasets import LazyVolume, VolumeDataset
+from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets import volume as volume_module
 from coala_kedro.imaging.files import VolumeError, read_whole_volume
 from coala_kedro.sources import SourceVolume
@@ -25,7 +26,7 @@ def truncate(path):
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
 def test_a_volume_comes_back_with_its_voxels_and_grid(tmp_path, scan, suffix):
-    dataset = VolumeDataset(filepath=str(tmp_path / "new" / f"scan{suffix}"))
+    dataset = VolumeFile(filepath=str(tmp_path / "new" / f"scan{suffix}"))
     assert not dataset.exists()
     dataset.save(scan)
     assert dataset.exists()
@@ -36,14 +37,14 @@ def test_a_volume_comes_back_with_its_voxels_and_grid(tmp_path, scan, suffix):
 
 
 def test_a_volume_is_compressed(tmp_path, scan):
-    VolumeDataset(filepath=str(tmp_path / "scan.mha")).save(
+    VolumeFile(filepath=str(tmp_path / "scan.mha")).save(
         sitk.Image(200, 200, 20, scan.GetPixelID())
     )
     assert (tmp_path / "scan.mha").stat().st_size < 200 * 200 * 20
 
 
 def test_a_write_that_fails_leaves_the_earlier_volume_and_nothing_else(tmp_path, scan, monkeypatch):
-    dataset = VolumeDataset(filepath=str(tmp_path / "scan.nii.gz"))
+    dataset = VolumeFile(filepath=str(tmp_path / "scan.nii.gz"))
     dataset.save(scan)
     before = (tmp_path / "scan.nii.gz").read_bytes()
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from kedro.io import DataCatalog, DatasetError
-from kedro_datasets.partitions import PartitionedDataset
 
 from coala_kedro.datasets import LazyVolume, VolumeFolderDataset
 from coala_kedro.datasets.grouping import by_scan
@@ -65,10 +64,6 @@ def dataset(folder):
 @pytest.fixture
 def calls():
     return Calls()
-
-
-def test_is_a_partitioned_dataset(dataset):
-    assert isinstance(dataset, PartitionedDataset)
 
 
 def test_recipes_are_saved_and_load_lazily_in_order_by_absolute_path(dataset, calls, folder):

@@ -2,15 +2,13 @@
 
 from coala_kedro.datasets.hospital_volumes import HospitalVolumesDataset
 from coala_kedro.datasets.made_folder import MadeFolder, MadeFolderDataset
-from coala_kedro.datasets.optional_table import OptionalTableDataset
 from coala_kedro.datasets.picture import FigureDataset, PictureDataset
-from coala_kedro.datasets.record_folder import RecordFolderDataset
 from coala_kedro.datasets.scan_table import ScanTableDataset
-from coala_kedro.datasets.table import TableDataset
+from coala_kedro.datasets.table import OptionalTableDataset, TableDataset
 from coala_kedro.datasets.text import TextDataset
 from coala_kedro.datasets.trained_model import TrainedModelDataset
-from coala_kedro.datasets.volume import LazyVolume, VolumeDataset
-from coala_kedro.datasets.volume_folder import VolumeFolderDataset
+from coala_kedro.datasets.volume import LazyVolume
+from coala_kedro.datasets.volume_folder import RecordFolderDataset, VolumeFolderDataset
 
 __all__ = [
     "FigureDataset",
@@ -25,6 +23,5 @@ __all__ = [
     "TableDataset",
     "TextDataset",
     "TrainedModelDataset",
-    "VolumeDataset",
     "VolumeFolderDataset",
 ]

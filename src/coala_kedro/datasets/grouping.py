@@ -13,6 +13,9 @@ V = TypeVar("V")
 def by_scan(volumes: Mapping[str, V]) -> dict[str, dict[str, V]]:
     """Regroup volumes keyed `<name>/<scan_id>` as `{scan_id: {name: volume}}`.
 
+    Args:
+        volumes: As a `VolumeFolderDataset` loads them.
+
     Raises:
         DatasetError: A volume lies in no subfolder.
     """
@@ -30,7 +33,12 @@ def by_scan(volumes: Mapping[str, V]) -> dict[str, dict[str, V]]:
 
 
 def part_of(volumes: Mapping[str, V], name: str) -> dict[str, V]:
-    """The volumes keyed `<name>/<scan_id>`, by scan id."""
+    """The volumes keyed `<name>/<scan_id>`, by scan id.
+
+    Args:
+        volumes: As a `VolumeFolderDataset` loads them.
+        name: Of the wanted ones.
+    """
     prefix = f"{name}/"
     return {
         key.removeprefix(prefix): volume

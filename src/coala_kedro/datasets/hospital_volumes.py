@@ -33,23 +33,20 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
     removed again.
 
     Examples:
+        docs/bringing_a_hospital.md has an entry for every format.
+
         ```yaml
         internal.raw_scans:  # a folder of NIfTI (or .nrrd, .mha) files
           type: coala_kedro.datasets.HospitalVolumesDataset
           path: /hospital/ct
           pattern: "{scan_id}.nii.gz"
 
-        internal.raw_reader_masks:  # a folder per reader, on grids of their own
+        internal.raw_reader_masks:  # label files of 1 = liver, 2 = tumour, on grids of their own
           type: coala_kedro.datasets.HospitalVolumesDataset
           path: /hospital/outlines
           pattern: "{reader}/{scan_id}.nrrd"
+          values: 2  # or several, [2, 3]; or by reader, {ann: 2, bob: [1, 3]}
           resample: nearest
-
-        external.raw_scans:  # an export of the PACS: a DICOM series per scan
-          type: coala_kedro.datasets.HospitalVolumesDataset
-          path: /pacs/export
-          pattern: "{scan_id}/*/CT_*"
-          format: dicom_series
 
         external.raw_scans:  # all series of a study in one folder
           type: coala_kedro.datasets.HospitalVolumesDataset
@@ -57,45 +54,14 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
           pattern: "{scan_id}"
           format: dicom_series
           series: {description: "(?i).*(portal|pv).*", slice_thickness_mm: 5}
-          tilt: resample
-
-        oslo.raw_scans:  # folders of patients and days, which nobody is to see
-          type: coala_kedro.datasets.HospitalVolumesDataset
-          path: /pacs/export
-          pattern: "{patient}/{day}/CT_*"
-          format: dicom_series
-          pseudonyms: data/01_raw/oslo/pseudonyms.csv  # found: 4711_2020-02-01, scan_id: P001_1
 
         external.raw_reader_masks:  # a DICOM segmentation with the segments of all readers
           type: coala_kedro.datasets.HospitalVolumesDataset
-          path: /pacs/export
+          path: s3://hospital/pacs  # needs `pip install s3fs`
+          credentials: hospital_s3  # in conf/local/credentials.yml: key, secret, ...
           pattern: "{scan_id}/*/SEG_*/*.dcm"
           format: dicom_seg
           segments: {reader_1: "R1 tumou?r.*", reader_2: "R2 tumou?r.*"}
-
-        external.raw_reader_masks:  # label files of 1 = liver, 2 = tumour, as MSD and LiTS have
-          type: coala_kedro.datasets.HospitalVolumesDataset
-          path: /hospital/labels
-          pattern: "{reader}/{scan_id}.nii.gz"
-          values: 2  # or several, [2, 3]; or by reader, {ann: 2, bob: [1, 3]}
-
-        external.raw_reader_masks:  # segmentations of 3D Slicer
-          type: coala_kedro.datasets.HospitalVolumesDataset
-          path: /hospital/slicer
-          pattern: "{reader}/{scan_id}.seg.nrrd"
-          segments: "(?i)tumou?r.*"
-
-        external.raw_reader_masks:  # outlines of radiotherapy planning
-          type: coala_kedro.datasets.HospitalVolumesDataset
-          path: /planning
-          pattern: "{scan_id}/{reader}/RS*.dcm"
-          format: rtstruct
-          segments: "GTV.*"
-
-        bucket.raw_scans:  # an S3 bucket; needs `pip install s3fs`
-          type: coala_kedro.datasets.HospitalVolumesDataset
-          path: s3://hospital/ct
-          credentials: hospital_s3  # in conf/local/credentials.yml: key, secret, ...
         ```
 
         >>> HospitalVolumesDataset(path="/hospital/ct").load()["scan_1"]
@@ -150,13 +116,20 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             check_layout(path, pattern, format, segments or "", values)
         except SourceError as error:
             raise DatasetError(str(error)) from None
+        if tilt not in (None, "resample"):
+            raise DatasetError(f"`tilt` can be 'resample' or be left out, not '{tilt}'.")
+        if (series is not None or tilt) and format != "dicom_series":
+            raise DatasetError("`series` and `tilt` go with the format 'dicom_series'.")
         self._path = path
-        self._pattern = pattern
-        self._format = format
-        self._segments = segments or ""
-        self._values = values
-        self._resample = resample
-        self._series, self._tilt = _series_options(series, tilt, format)
+        self._options: dict[str, Any] = {
+            "pattern": pattern,
+            "format": format,
+            "segments": segments or "",
+            "values": values,
+            "resample": resample is not None,
+            "series": None if series is None else _series_choice(series),
+            "correct_tilt": tilt is not None,
+        }
         self._pseudonyms = pseudonyms
         self._storage_options = {**(credentials or {}), **(fs_args or {})}
         self.metadata = metadata
@@ -183,15 +156,9 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
     def _found(self) -> dict[str, SourceVolume]:
         return find_volumes(
             self._path,
-            self._pattern,
-            self._format,
-            self._segments,
-            self._storage_options,
-            resample=self._resample is not None,
-            series=self._series,
-            correct_tilt=self._tilt is not None,
+            storage_options=self._storage_options,
             pseudonyms=read_pseudonyms(self._pseudonyms) if self._pseudonyms else None,
-            values=self._values,
+            **self._options,
         )
 
     def _exists(self) -> bool:
@@ -201,30 +168,14 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             return False
 
     def _describe(self) -> dict[str, Any]:
-        return {
-            "path": self._path,
-            "pattern": self._pattern,
-            "format": self._format,
-            "segments": self._segments,
-            "values": self._values,
-            "resample": self._resample,
-            "series": self._series,
-            "tilt": self._tilt,
-            "pseudonyms": self._pseudonyms,
-        }
+        return {"path": self._path, **self._options, "pseudonyms": self._pseudonyms}
 
 
-def _series_options(
-    series: Mapping[str, Any] | None, tilt: str | None, format: str
-) -> tuple[SeriesChoice | None, str | None]:
-    if tilt not in (None, "resample"):
-        raise DatasetError(f"`tilt` can be 'resample' or be left out, not '{tilt}'.")
-    if (series is not None or tilt) and format != "dicom_series":
-        raise DatasetError("`series` and `tilt` go with the format 'dicom_series'.")
+def _series_choice(series: Mapping[str, Any]) -> SeriesChoice:
     try:
-        return None if series is None else SeriesChoice(**series), tilt
+        return SeriesChoice(**series)
     except ValidationError as error:
-        told = "; ".join(
+        faults = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'series'}: {e['msg']}" for e in error.errors()
         )
-        raise DatasetError(f"`series` is not as it must be: {told}.") from None
+        raise DatasetError(f"`series` is not as it must be: {faults}.") from None

@@ -65,6 +65,9 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         """
         self._path = Path(path)
         self.metadata = metadata
+        self._title = "/".join(self._path.parts[-3:])
+        self._begun_mark = self._path / ".begun.json"
+        self._complete_mark = self._path / ".complete.json"
 
     def load(self) -> MadeFolder:
         """Hand out the folder.
@@ -81,6 +84,9 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
 
     def save(self, data: Callable[[Path], Any]) -> None:
         """Let the recipe fill the folder, unless it stands.
+
+        Args:
+            data: The recipe; it gets the folder's absolute path.
 
         Raises:
             FolderInUseError: Another run works on the folder.
@@ -110,9 +116,14 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         logger.info("%s made in %.0f s.", self._title, seconds)
 
     def foresee(self, data: Callable[[Path], Any]) -> tuple[MadeFolder, list[str] | None]:
-        """The folder after `save(data)`, and why it would be made: None if it stands.
+        """The folder after `save(data)`, and why it would be made.
 
-        Reasons are the names of what changed, none where it is only to be begun or finished.
+        Args:
+            data: As of `save`.
+
+        Returns:
+            The folder, and the names of what changed: empty where it is only to be begun or
+            finished, None where it stands.
         """
         asked = fingerprint(data)
         complete, begun = read_mark(self._complete_mark) or {}, read_mark(self._begun_mark) or {}
@@ -139,18 +150,6 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         logger.warning(
             "%s was made from other inputs (%s): set aside as %s.", self._title, why, place
         )
-
-    @property
-    def _title(self) -> str:
-        return "/".join(self._path.parts[-3:])
-
-    @property
-    def _begun_mark(self) -> Path:
-        return self._path / ".begun.json"
-
-    @property
-    def _complete_mark(self) -> Path:
-        return self._path / ".complete.json"
 
     def _exists(self) -> bool:
         return self._complete_mark.is_file()

@@ -42,7 +42,7 @@ class ScanTableDataset(TableDataset):
         >>> ScanTableDataset(filepath="data/01_raw/internal/scans.csv").load()
     """
 
-    DEFAULT_SAVE_ARGS: dict[str, Any] = {"index": False}  # noqa: RUF012
+    DEFAULT_LOAD_ARGS: dict[str, Any] = {}  # noqa: RUF012
 
     @property
     def preview(self) -> NoReturn:

@@ -1,26 +1,33 @@
-"""A table that may be opened in a spreadsheet."""
+"""Tables in CSV that may be opened in a spreadsheet."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pandas as pd
-from kedro.io.core import get_filepath_str
 from kedro_datasets.pandas import CSVDataset
 
-from coala_kedro.datasets.text import replace_text
 from coala_kedro.spreadsheet import as_meant, harmless
 
 
 class TableDataset(CSVDataset):
-    r"""A `pandas.CSVDataset` in UTF-8 whatever the locale, with no text that is a formula in Excel.
+    r"""A `pandas.CSVDataset` of the study's tables.
 
-    Texts that begin with `=`, `+`, `-` or `@` get an apostrophe in the file, and lose it when they
-    are loaded. The file is replaced only when the new one is whole.
+    Identifiers are text, and one of them may be `NA`: only an empty cell has no value. The file is
+    UTF-8 whatever the locale. Texts that begin with `=`, `+`, `-` or `@`, which a spreadsheet takes
+    for formulas, get an apostrophe in the file and lose it when they are loaded.
 
     Examples:
         ```yaml
-        "{cohort}.screening":
+        "{cohort}.reader_agreement":
+          type: coala_kedro.datasets.TableDataset
+          filepath: data/08_reporting/{cohort}_reader_agreement.csv
+
+        "{cohort}.screening":  # every cell is text
           type: coala_kedro.datasets.TableDataset
           filepath: data/08_reporting/{cohort}_screening.csv
+          load_args: {dtype: str, na_values: []}
         ```
 
         >>> table = TableDataset(filepath=str(tmp_path / "scanners.csv"))
@@ -31,12 +38,57 @@ class TableDataset(CSVDataset):
         '=1+1'
     """
 
+    DEFAULT_LOAD_ARGS: dict[str, Any] = {  # noqa: RUF012
+        "dtype": {
+            "scan_id": str,
+            "patient_id": str,
+            "rater": str,
+            "reference": str,
+            "near_liver_border": "boolean",
+        },
+        "keep_default_na": False,
+        "na_values": [""],
+    }
+    DEFAULT_FS_ARGS: dict[str, Any] = {  # noqa: RUF012
+        "open_args_save": {"mode": "w", "encoding": "utf-8"}
+    }
+
     def load(self) -> pd.DataFrame:
         """Read the table."""
         return as_meant(super().load())
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table."""
-        text = harmless(data).to_csv(None, **self._save_args)
-        replace_text(self._fs, get_filepath_str(self._get_save_path(), self._protocol), text)
-        self._invalidate_cache()
+        super().save(harmless(data))
+
+
+class OptionalTableDataset(TableDataset):
+    """A `TableDataset` that loads as an empty table where there is no file.
+
+    What is known of a model's training can so be looked for where the model was trained elsewhere.
+
+    Examples:
+        ```yaml
+        "{model}.cross_validation":
+          type: coala_kedro.datasets.OptionalTableDataset
+          filepath: data/08_reporting/{model}_cross_validation.csv
+          columns: [stage, fold, scan_id, structure, dice]
+        ```
+
+        >>> OptionalTableDataset(filepath="absent.csv", columns=["fold"]).load().empty
+        True
+    """
+
+    def __init__(self, *, columns: Sequence[str], **arguments: Any) -> None:
+        """Create the dataset.
+
+        Args:
+            columns: Of the empty table.
+            arguments: Of `pandas.CSVDataset`.
+        """
+        super().__init__(**arguments)
+        self._columns = list(columns)
+
+    def load(self) -> pd.DataFrame:
+        """Read the table, or make an empty one."""
+        return super().load() if self.exists() else pd.DataFrame(columns=self._columns)

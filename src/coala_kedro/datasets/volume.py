@@ -1,4 +1,4 @@
-"""One volume in a file: read lazily, written atomically."""
+"""A volume in a file: read lazily, written atomically."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import os
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import SimpleITK as sitk
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from coala_kedro.disk import DiskFullError, disk_full
 from coala_kedro.fingerprint import file_fingerprint
@@ -52,16 +51,16 @@ class LazyVolume:
 
     @property
     def orientation(self) -> str:
-        """Where its axes run, see `imaging.geometry.orientation_of`."""
+        """Where its axes run; see `imaging.geometry.orientation_of`."""
         return orientation_of(self.grid())
 
 
 class VolumeToBe(LazyVolume):
-    """A volume that will be made again: as yet there is at most what was there before."""
+    """A volume that will be made again: its file is not there yet, or holds the earlier one."""
 
     @property
     def fingerprint(self) -> str:
-        """Like that of no file."""
+        """Another than that of any file, so that what is made of the volume does not stand."""
         return "will be made again"
 
     @property
@@ -70,54 +69,12 @@ class VolumeToBe(LazyVolume):
         return None
 
 
-class VolumeDataset(AbstractDataset[sitk.Image, sitk.Image]):
-    """Loads and saves one volume as a `SimpleITK.Image` (NIfTI, NRRD, MetaImage by suffix).
-
-    A file appears under its name only when it is whole: it is written beside its place and
-    renamed.
-
-    Examples:
-        ```yaml
-        atlas:
-          type: coala_kedro.datasets.VolumeDataset
-          filepath: data/01_raw/atlas.nii.gz
-        ```
-
-        >>> dataset = VolumeDataset(filepath=str(tmp_path / "scan.nii.gz"))
-        >>> dataset.save(sitk.Image(8, 8, 4, sitk.sitkInt16))
-        >>> dataset.load().GetSize()
-        (8, 8, 4)
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Create the dataset.
-
-        Args:
-            filepath: Path of the file; its suffix tells the format.
-            metadata: Anything kedro-viz or another plugin reads; ignored here.
-        """
-        self._path = Path(filepath)
-        self.metadata = metadata
-
-    def load(self) -> sitk.Image:
-        """Read the volume (xyz, LPS, mm)."""
-        return LazyVolume(str(self._path))()
-
-    def save(self, data: sitk.Image) -> None:
-        """Write the volume atomically."""
-        write_volume(data, self._path)
-
-    def _exists(self) -> bool:
-        return self._path.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
-
-
 def write_volume(image: sitk.Image, path: Path) -> None:
-    """Write a volume; see `imaging.files.write_volume`.
+    """Write a volume's voxels and grid, atomically; see `imaging.files.write_volume`.
 
-    Only voxels and grid are written, no texts of the header that it came with.
+    Args:
+        image: Without the texts of the header that it came with: they are left out.
+        path: Its suffix tells the format (NIfTI, NRRD, MetaImage).
 
     Raises:
         DatasetError: It cannot be written, or the disk is full; nothing is left under its name but
@@ -130,7 +87,11 @@ def write_volume(image: sitk.Image, path: Path) -> None:
 
 
 def link_file(source: Path, path: Path) -> None:
-    """Let `path` stand for a file that lies elsewhere, atomically.
+    """Make a symbolic link to a file that is right as it is, atomically.
+
+    Args:
+        source: The file.
+        path: The link; it replaces what was there.
 
     Raises:
         DatasetError: There is no such file, or the disk is full.

@@ -1,25 +1,19 @@
-"""A folder of volumes, one or several per scan."""
+"""Folders of volumes, and of records, that are made scan by scan."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
 from joblib import Parallel, delayed
-from kedro.io import DatasetError
-from kedro_datasets.partitions import PartitionedDataset
+from kedro.io import AbstractDataset, DatasetError
 
-from coala_kedro.datasets.held import HeldVolume, held_volumes, known_in
-from coala_kedro.datasets.volume import (
-    LazyVolume,
-    VolumeDataset,
-    VolumeToBe,
-    link_file,
-    write_volume,
-)
+from coala_kedro.datasets.former_volumes import FormerVolumes
+from coala_kedro.datasets.volume import LazyVolume, VolumeToBe, link_file, write_volume
 from coala_kedro.disk import remove_partial
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
@@ -31,22 +25,21 @@ from coala_kedro.work import alone_in
 
 logger = logging.getLogger(__name__)
 
-Volumes = sitk.Image | Path | Mapping[str, sitk.Image]
-Recipe = Callable[[], Any]
+Recipe = Callable[[], Any] | sitk.Image | Path | Mapping[str, sitk.Image]
+"""What makes a scan's volumes, or the volumes themselves."""
 
 
-class VolumeFolderDataset(PartitionedDataset):
+class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
     """Loads a folder of volumes as `{scan_id: LazyVolume}` and saves `{scan_id: recipe}`.
 
     A recipe is a callable without arguments that returns a `SimpleITK.Image`; or the path of a file
     that is right as it is, which is linked; or a mapping of names to images, saved as
-    `<name>/<scan_id>` and loaded under those keys. While it saves, the
-    dataset keeps other runs out of the folder, skips what stands with the same fingerprint (see
-    `coala_kedro.fingerprint`), makes the rest in parallel, writes each volume atomically and looks
-    whether it is whole, shows a progress bar, removes the volumes of scans that are no longer asked
-    for, and at the end marks the folder complete. A run that is
-    stopped half-way goes on from the first volume that is missing. `exists()` is true only for a
-    complete folder, and an incomplete one is never loaded.
+    `<name>/<scan_id>` and loaded under those keys. While it saves, the dataset keeps other runs out
+    of the folder, skips what stands with the same fingerprint (see `coala_kedro.fingerprint`),
+    makes the rest in parallel, writes each volume atomically and checks that it is whole, shows a
+    progress bar, removes the volumes of scans that are no longer asked for, and at the end marks
+    the folder complete. A run that is stopped half-way goes on from the first volume that is
+    missing. `exists()` is true only for a complete folder, and an incomplete one is never loaded.
 
     Examples:
         ```yaml
@@ -55,7 +48,7 @@ class VolumeFolderDataset(PartitionedDataset):
           path: data/03_primary/internal/consensus_masks
           n_jobs: 4
 
-        internal.raw_scans:  # a hospital's own folder: no marks wanted
+        internal.raw_scans:  # a hospital's own folder: it need not be marked complete
           type: coala_kedro.datasets.VolumeFolderDataset
           path: data/01_raw/internal/scans
           raw: true
@@ -88,12 +81,14 @@ class VolumeFolderDataset(PartitionedDataset):
             n_jobs: Volumes made at the same time, in joblib's sense.
             metadata: Anything kedro-viz or another plugin reads; ignored here.
         """
-        super().__init__(
-            path=path, dataset=VolumeDataset, filename_suffix=filename_suffix, metadata=metadata
-        )
         self._folder = Path(path)
+        self._filename_suffix = filename_suffix
         self._raw = raw
         self._n_jobs = n_jobs
+        self.metadata = metadata
+        self._title = "/".join(self._folder.parts[-2:])
+        self._marks = self._folder / ".made"
+        self._complete_mark = self._folder / ".complete.json"
 
     def load(self) -> dict[str, Any]:
         """List the folder's volumes, unread, by scan id: `LazyVolume`s, raw ones `SourceVolume`s.
@@ -120,19 +115,13 @@ class VolumeFolderDataset(PartitionedDataset):
                 "run the step that makes it again; what is there already is kept."
             )
         formerly = (complete or {}).get("formerly", {})
-        return {
-            key: self._read(self._file(key).absolute(), formerly.get(key, ""))
-            for key in sorted(keys)
-        }
+        return {key: self._read(key, formerly) for key in sorted(keys)}
 
-    def _read(self, path: Path, formerly: str) -> Any:
-        return SourceVolume(str(path)) if self._raw else LazyVolume(str(path), formerly)
-
-    def save(self, data: Mapping[str, Volumes | Recipe]) -> None:
+    def save(self, data: Mapping[str, Recipe]) -> None:
         """Make and write what does not stand yet, then mark the folder complete.
 
         Args:
-            data: A recipe, or the volumes themselves, by scan id.
+            data: Recipes by scan id.
 
         Raises:
             DatasetError: A volume could not be made or written; it names the scan. The volumes
@@ -143,13 +132,29 @@ class VolumeFolderDataset(PartitionedDataset):
             remove_partial(self._folder)
             self._make_all(data)
 
-    def _make_all(self, data: Mapping[str, Volumes | Recipe]) -> None:
-        asked = {scan: self._fingerprint_of(scan, value) for scan, value in data.items()}
-        todo = [scan for scan, mark in asked.items() if not self._stands(scan, data[scan], mark)]
-        if todo or self._others(data):
+    def foresee(self, data: Mapping[str, Recipe]) -> tuple[dict[str, Any], list[str]]:
+        """What the folder would hold after `save(data)`, and the scans that would be made again.
+
+        Args:
+            data: As of `save`.
+        """
+        again = self._todo(data)
+        volumes = {}
+        for scan in data:
+            mark = self._mark(scan) or {"volumes": [scan]}
+            for key in mark["volumes"]:
+                made = self._read(key, mark.get("formerly", {}))
+                lazy = scan in again and isinstance(made, LazyVolume)
+                volumes[key] = VolumeToBe(made.path) if lazy else made
+        return volumes, [*again]
+
+    def _make_all(self, data: Mapping[str, Recipe]) -> None:
+        todo = self._todo(data)
+        marked = (path.name.removesuffix(".json") for path in self._marks.glob("[!.]*.json"))
+        others = [scan for scan in marked if scan not in data]
+        if todo or others:
             self._complete_mark.unlink(missing_ok=True)
             self._marks.mkdir(parents=True, exist_ok=True)
-        jobs = (delayed(self._make)(scan, data[scan], asked[scan]) for scan in todo)
         # Threads suffice: SimpleITK and NumPy release the interpreter, networks run elsewhere.
         # `prefer` is a hint, so the Dask backend of a runner takes over.
         made = Parallel(
@@ -157,61 +162,58 @@ class VolumeFolderDataset(PartitionedDataset):
             prefer="threads",
             pre_dispatch="n_jobs",  # a scan that waits at a worker could not go to another
             return_as="generator_unordered",
-        )(jobs)
+        )(delayed(self._make)(scan, data[scan], mark) for scan, mark in todo.items())
         with progress(self._title, "scan", len(todo)) as advance:
             for n, _ in enumerate(made, start=1):
                 advance(n)
-        self._forget(self._others(data))
-        marks = {scan: self._mark(scan) or {} for scan in data}
-        volumes = sorted(key for mark in marks.values() for key in mark["volumes"])
-        formerly = {k: v for mark in marks.values() for k, v in mark.get("formerly", {}).items()}
+        for scan in others:
+            self._remove((self._mark(scan) or {}).get("volumes", []))
+            self._scan_mark(scan).unlink()
+        marks = [self._mark(scan) or {} for scan in data]
+        volumes = sorted(key for mark in marks for key in mark["volumes"])
+        formerly = {key: was for mark in marks for key, was in mark.get("formerly", {}).items()}
         write_mark(self._complete_mark, {"volumes": volumes, "formerly": formerly})
         logger.info("%s: %d made, %d stood.", self._title, len(todo), len(data) - len(todo))
 
-    def foresee(self, data: Mapping[str, Volumes | Recipe]) -> tuple[dict[str, Any], list[str]]:
-        """What the folder would hold after `save(data)`, and the scans that would be made again."""
-        again = [
-            scan
-            for scan, value in data.items()
-            if not self._stands(scan, value, self._fingerprint_of(scan, value))
-        ]
-        held = {}
-        for scan in data:
-            mark = self._mark(scan) or {"volumes": [scan]}
-            for key in mark["volumes"]:
-                path = self._file(key).absolute()
-                made = self._read(path, mark.get("formerly", {}).get(key, ""))
-                lazy = scan in again and isinstance(made, LazyVolume)
-                held[key] = VolumeToBe(str(path)) if lazy else made
-        return held, again
+    def _todo(self, data: Mapping[str, Recipe]) -> dict[str, str | None]:
+        """The scans that do not stand, with the fingerprints of their recipes."""
+        todo = {}
+        for scan, value in data.items():
+            try:
+                asked = fingerprint(value) if callable(value) else None
+            except OSError as error:
+                raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
+            if asked is None or not self._stands(scan, value, asked):
+                todo[scan] = asked
+        return todo
 
-    def _make(self, scan: str, value: Volumes | Recipe, mark: str | None) -> None:
+    def _stands(self, scan: str, recipe: Any, asked: str) -> bool:
+        mark = self._mark(scan)
+        if not (mark and mark["fingerprint"]):
+            return False
+        if not all(is_whole(self._file(key)) for key in mark["volumes"]):
+            return False
+        return mark["fingerprint"] == asked or mark["fingerprint"] == former_fingerprint(recipe)
+
+    def _make(self, scan: str, value: Recipe, asked: str | None) -> None:
         try:
-            named = self._named(value() if callable(value) else value)
-            keys = [f"{name}/{scan}" if name else scan for name in named]
-            before = self._mark(scan) or {}
-            earlier = before.get("volumes", [])
-            held = {key: self._held(key, before, value) for key in keys}
+            made = self._by_name(value() if callable(value) else value)
+            files = {key: self._file(key) for key in (f"{n}/{scan}" if n else scan for n in made)}
+            mark = self._mark(scan) or {}
+            earlier = mark.get("volumes", [])
+            former = FormerVolumes(files, mark, value)
             # Until all are written, these volumes stand for no recipe, the earlier one included.
-            told = {key: volumes[0].told for key, volumes in held.items() if volumes}
-            begun = {"fingerprint": None, "volumes": sorted({*earlier, *keys}), "held": told}
-            write_mark(self._scan_mark(scan), begun)
-            for key, volume in zip(keys, named.values(), strict=True):
-                self._write(volume, self._file(key))
+            mark = {"fingerprint": None, "volumes": sorted({*earlier, *files})}
+            write_mark(self._scan_mark(scan), mark | {"held": former.for_resuming()})
+            for path, volume in zip(files.values(), made.values(), strict=True):
+                self._write(volume, path)
         except Exception as error:
             raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
-        for key in set(earlier) - set(keys):
-            self._file(key).unlink(missing_ok=True)
-        known = {key: known_in(self._file(key), volumes) for key, volumes in held.items()}
-        formerly = {key: known_as for key, known_as in known.items() if known_as}
-        write_mark(
-            self._scan_mark(scan), {"fingerprint": mark, "volumes": keys, "formerly": formerly}
-        )
+        self._remove({*earlier} - {*files})
+        mark = {"fingerprint": asked, "volumes": [*files], "formerly": former.unchanged()}
+        write_mark(self._scan_mark(scan), mark)
 
-    def _held(self, key: str, mark: Mapping[str, Any], value: Any) -> list[HeldVolume]:
-        return held_volumes(self._file(key), key, mark, value)
-
-    def _named(self, made: Any) -> Mapping[str, Any]:
+    def _by_name(self, made: Any) -> Mapping[str, Any]:
         """What a recipe made, by name; a single thing has none."""
         return made if isinstance(made, Mapping) else {"": made}
 
@@ -222,53 +224,20 @@ class VolumeFolderDataset(PartitionedDataset):
         else:
             write_volume(made, path)
 
-    def _fingerprint_of(self, scan: str, value: Volumes | Recipe) -> str | None:
-        if not callable(value):
-            return None
-        try:
-            return fingerprint(value)
-        except OSError as error:
-            raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
+    def _read(self, key: str, formerly: Mapping[str, str]) -> Any:
+        path = str(self._file(key).absolute())
+        return SourceVolume(path) if self._raw else LazyVolume(path, formerly.get(key, ""))
 
-    def _stands(self, scan: str, value: Volumes | Recipe, mark: str | None) -> bool:
-        made = self._mark(scan)
-        if made is None or mark is None or not made["fingerprint"]:
-            return False
-        if not all(is_whole(self._file(key)) for key in made["volumes"]):
-            return False
-        return made["fingerprint"] == mark or made["fingerprint"] == former_fingerprint(value)
-
-    def _others(self, scans: Collection[str]) -> list[str]:
-        """Scans made earlier that are no longer asked for."""
-        made = (path.name.removesuffix(".json") for path in self._marks.glob("[!.]*.json"))
-        return [scan for scan in made if scan not in scans]
-
-    def _forget(self, scans: Collection[str]) -> None:
-        for scan in scans:
-            for key in (self._mark(scan) or {}).get("volumes", []):
-                self._file(key).unlink(missing_ok=True)
-            self._scan_mark(scan).unlink()
+    def _remove(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._file(key).unlink(missing_ok=True)
 
     def _listed(self) -> list[str]:
-        files = self._folder.rglob(f"*{self._filename_suffix}")
-        names = (file.relative_to(self._folder) for file in files)
-        return [
-            name.as_posix().removesuffix(self._filename_suffix)
-            for name in names
-            if not any(part.startswith(".") for part in name.parts)
-        ]
-
-    @property
-    def _title(self) -> str:
-        return "/".join(self._folder.parts[-2:])
-
-    @property
-    def _marks(self) -> Path:
-        return self._folder / ".made"
-
-    @property
-    def _complete_mark(self) -> Path:
-        return self._folder / ".complete.json"
+        """Keys of the files that are there; hidden files and folders are left out."""
+        suffix = self._filename_suffix
+        names = (file.relative_to(self._folder) for file in self._folder.rglob(f"*{suffix}"))
+        shown = (n for n in names if not any(part.startswith(".") for part in n.parts))
+        return [name.as_posix().removesuffix(suffix) for name in shown]
 
     def _scan_mark(self, scan: str) -> Path:
         return self._marks / f"{scan}.json"
@@ -284,3 +253,48 @@ class VolumeFolderDataset(PartitionedDataset):
         if complete is not None:
             return all(self._file(key).is_file() for key in complete["volumes"])
         return self._raw and not self._marks.is_dir() and bool(self._listed())
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._folder), "raw": self._raw}
+
+
+class RecordFolderDataset(VolumeFolderDataset):
+    """Loads a folder of JSON records as `{scan_id: record}` and saves `{scan_id: recipe}`.
+
+    All that `VolumeFolderDataset` does for volumes, for mappings of plain values: what was measured
+    on each scan, say.
+
+    Examples:
+        ```yaml
+        internal.inspected:
+          type: coala_kedro.datasets.RecordFolderDataset
+          path: data/02_intermediate/internal/inspected
+          n_jobs: 4
+        ```
+
+        >>> folder = RecordFolderDataset(path=str(tmp_path / "facts"))
+        >>> folder.save({"scan_1": {"n_slices": 120}})
+        >>> folder.load()
+        {'scan_1': {'n_slices': 120}}
+    """
+
+    def __init__(
+        self, *, path: str, n_jobs: int = 1, metadata: dict[str, Any] | None = None
+    ) -> None:
+        """Create the dataset.
+
+        Args:
+            path: Local folder.
+            n_jobs: Records made at the same time, in joblib's sense.
+            metadata: Anything kedro-viz or another plugin reads; ignored here.
+        """
+        super().__init__(path=path, filename_suffix=".json", n_jobs=n_jobs, metadata=metadata)
+
+    def _by_name(self, made: Any) -> Mapping[str, Any]:
+        return {"": made}
+
+    def _write(self, made: Any, path: Path) -> None:
+        write_mark(path, made)
+
+    def _read(self, key: str, formerly: Mapping[str, str]) -> Any:
+        return json.loads(self._file(key).read_text(encoding="utf-8"))
