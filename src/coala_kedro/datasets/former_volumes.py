@@ -45,7 +45,7 @@ class FormerVolumes:
 
     def unchanged(self) -> dict[str, str]:
         """What the volumes that hold the same now as before were known as, by their keys."""
-        known = {}
+        known: dict[str, str] = {}
         for key, volumes in self._before.items():
             now = volume_identity(self._files[key]) if volumes else None
             same = [v.known_as for v in volumes if now and now.is_same(v.identity)]

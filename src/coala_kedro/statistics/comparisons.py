@@ -177,7 +177,7 @@ def compare_timepoints(scans: pd.DataFrame, metric: str) -> list[Test]:
     else:
         note, size = "as in the paper; takes scans as independent", _hedges_g(after, before)
         of_scans = Test("Welch", *_sizes(known), note, difference, size, t, p)
-    design = np.column_stack([np.ones(len(values)), is_after])
+    design = np.column_stack([np.ones(len(values)), is_after]).astype(float)
     mixed = _mixed_model(values, design, known, "no scan before or none after therapy")
     means = known.groupby(["patient_id", "timepoint"])[metric].mean().unstack()
     means = means.reindex(columns=["pre", "post"]).dropna()

@@ -68,7 +68,8 @@ def summarise_lesions(
     """
     counts = _counts(lesion_metrics)
     scans = scan_metrics[[*_SCAN, "patient_id"]].set_index(_SCAN)
-    if len(strange := pd.MultiIndex.from_frame(counts[_SCAN]).difference(scans.index)):
+    known = pd.MultiIndex.from_frame(scan_metrics[_SCAN])
+    if len(strange := pd.MultiIndex.from_frame(counts[_SCAN]).difference(known)):
         raise ValueError(
             f"Lesions of {len(strange)} scans that have no scan metrics, such as {strange[0]}: "
             "score scans and lesions together."

@@ -72,7 +72,7 @@ def summarise_subgroups(
         "TTV": ("reference_ml", ttv_bounds_ml, class_names(ttv_bounds_ml, "mL")),
         "lesions": ("n_lesions", lesion_bounds, _count_names(lesion_bounds)),
     }
-    labels = {
+    labels: dict[str, pd.Series] = {
         "scanner": _known(scan_metrics, "scanner").astype(object).fillna(_UNKNOWN).astype(str)
     }
     for grouping, (column, bounds, names) in classes.items():
