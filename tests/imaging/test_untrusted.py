@@ -159,6 +159,39 @@ def test_a_data_file_beside_its_header_or_below_is_read(folder, suffix, place):
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read), sitk.GetArrayFromImage(volume()))
 
 
+META_LINE, NRRD_LINE = "ElementDataFile = {file}\n", "data file: {file}\n"
+SPELLINGS = {
+    "colon": (".mhd", MHD, META_LINE, "ElementDataFile: {file}\n"),
+    "twice the sign": (".mhd", MHD, META_LINE, "ElementDataFile == {file}\n"),
+    "space before": (".mhd", MHD, META_LINE, "\vElementDataFile = {file}\n"),
+    "two lines": (".mhd", MHD, META_LINE, "ElementDataFile\n= {file}\n"),
+    "end of a text": (".mhd", MHD, META_LINE, "ElementDataFile\0 = {file}\n"),
+    "not the first": (".mhd", MHD, META_LINE, f"Comment = {META_LINE[:-7]}LOCAL\n{META_LINE}"),
+    "far below": (".mhd", MHD, META_LINE, f"Comment = {'x' * (1 << 20)}\n{META_LINE}"),
+    "other line ends": (".nhdr", NHDR, NRRD_LINE, f"# \r{NRRD_LINE}"),
+    "key and value before": (".nhdr", NHDR, NRRD_LINE, f"data file:=LOCAL\n{NRRD_LINE}"),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_data_file_elsewhere_is_found_however_it_is_spelt(folder, secret, name):
+    suffix, header, line, spelt = SPELLINGS[name]
+    (folder / "=LOCAL").touch()
+    path = folder / f"scan{suffix}"
+    text = header.replace(line, spelt).format(size=SIZE, file=secret)
+    path.write_bytes(text.encode())
+    for read in (read_volume, read_whole_volume, read_grid):
+        with pytest.raises(VolumeError, match=r"outside its folder|has no end"):
+            read(path)
+
+
+def test_a_numbered_data_file_that_is_a_link_is_found(folder, secret):
+    (folder / "scan1.raw").symlink_to(secret)
+    (folder / "scan.mhd").write_text(MHD.format(size="7 6 1", file="scan%i.raw 1 1 1"))
+    with pytest.raises(VolumeError, match="data file"):
+        read_volume(folder / "scan.mhd")
+
+
 def test_a_data_file_that_is_a_pipe_is_not_waited_for(folder):
     os.mkfifo(folder / "scan.raw")
     for suffix, header in ((".mhd", MHD), (".nhdr", NHDR)):

@@ -19,7 +19,7 @@ from coala_kedro.imaging.dicom_person import (
     n_patients,
     read_person,
 )
-from coala_kedro.imaging.nifti_forms import SPACING_TOLERANCE
+from coala_kedro.imaging.geometry import SPACING_TOLERANCE
 
 if TYPE_CHECKING:
     from coala_kedro.imaging.dicom_headers import SliceHeader

@@ -6,25 +6,22 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from coala_kedro.disk import written_whole
-from coala_kedro.imaging.geometry import image_faults
+from coala_kedro.imaging.geometry import GRID_TOLERANCE
 from coala_kedro.imaging.nifti import NiftiFile
-from coala_kedro.imaging.nifti_forms import Fault
-from coala_kedro.imaging.text_headers import text_header_faults
-from coala_kedro.imaging.untrusted import (
-    MAX_VOLUME_BYTES,
+from coala_kedro.imaging.text_headers import (
     data_file_fault,
-    file_fault,
-    size_fault,
     stored_bytes,
     surplus_fault,
+    text_header_faults,
 )
+from coala_kedro.imaging.untrusted import MAX_VOLUME_BYTES, Fault, file_fault, size_fault
 
 _CHUNK_BYTES = 1 << 20
 _MAX_SURPLUS_BYTES = 1 << 28  # behind the voxels
@@ -35,7 +32,7 @@ _REASONS = {
     "orthonormal": "its axes are not at right angles",
     "does not exist": "there is no such file",
 }
-"""What SimpleITK says, and words for it: its own may quote the header, and name other files."""
+"""Words for what SimpleITK says: its own may quote the header, and name other files."""
 
 
 class VolumeError(ValueError):
@@ -58,27 +55,59 @@ def read_volume(path: str | Path) -> sitk.Image:
     """Read a volume (xyz, LPS, mm), without its header's texts; NIfTI-2 and odd names too.
 
     Raises:
-        VolumeError: The file is absent, cut off or no volume. In a NIfTI, SimpleITK would read
-            what is cut off as zeros, and reads NaN so, and headers that contradict themselves; see
-            `read_whole_volume`.
+        VolumeError: The file is absent, cut off or no volume. NaN, which SimpleITK reads as 0 from
+            a NIfTI, and contradictory headers are found by `read_whole_volume` alone.
     """
-    check_untrusted(Path(path))
-    check_length(Path(path))
-    nifti = NiftiFile.at(Path(path))
+    nifti = _check_size(path := Path(path))
+    check_length(path)
+    return _read(path, nifti)
+
+
+def read_whole_volume(path: str | Path) -> sitk.Image:
+    """Read a volume as `read_volume`, after checking header and content; twice the time.
+
+    Raises:
+        VolumeError: The file is absent, truncated, damaged or no volume; its header contradicts
+            itself or does not tell left from right; or a NIfTI holds NaN or infinite voxels.
+    """
+    check_file(path := Path(path))
+    _refuse(text_header_faults(path), path)
+    nifti = _check_size(path)
+    n_bytes = check_content(path)
+    _refuse(nifti.faults(n_bytes) if nifti else (), path)
+    if nifti and (wrong := nifti.n_nonfinite_voxels()):
+        message = f"{path} holds {wrong} voxels that are NaN or infinite"
+        raise VolumeError(message, "nonfinite_voxels")
+    return _read(path, nifti)
+
+
+def _read(path: Path, nifti: NiftiFile | None) -> sitk.Image:
     try:
         image = nifti.read() if nifti and nifti.is_odd else sitk.ReadImage(str(path))
     except (RuntimeError, ValueError, *_CUT) as error:
         code = "sheared" if "orthonormal" in str(error) else "unreadable"
         raise VolumeError(f"{path} cannot be read: {_reason(error)}", code) from None
-    _refuse(image_faults(image), Path(path))
-    return without_texts(image)
+    _refuse(_image_faults(image), path)
+    return _without_texts(image)
 
 
-def without_texts(image: sitk.Image) -> sitk.Image:
-    """The same voxels and grid; SimpleITK would write a header's texts into every file made of it.
+def _image_faults(image: sitk.Image) -> Iterator[Fault]:
+    """Tell what keeps an image from being used, which SimpleITK reads from some formats."""
+    direction = np.reshape(image.GetDirection(), [image.GetDimension()] * 2)
+    if not np.allclose(direction.T @ direction, np.eye(len(direction)), 0, GRID_TOLERANCE):
+        # A NIfTI made of it would be another image: ITK turns its axes without a word.
+        yield Fault("sheared", "its axes are not at right angles, or not of length 1")
+    if image.GetPixelIDTypeAsString().startswith("complex"):
+        yield Fault("unreadable", "its voxels are complex numbers")
 
-    They say who made a volume and how, and at times of whom.
-    """
+
+def _refuse(faults: Iterable[Fault], path: Path) -> None:
+    for fault in faults:
+        raise VolumeError(f"{path}: {fault.told}", fault.code)
+
+
+def _without_texts(image: sitk.Image) -> sitk.Image:
+    """The same voxels and grid; texts of a header may tell who somebody is."""
     plain = sitk.Image(image)  # voxels are not copied
     for key in plain.GetMetaDataKeys():
         plain.EraseMetaData(key)
@@ -100,13 +129,15 @@ def check_file(path: Path) -> None:
         raise VolumeError(f"{path} cannot be read: {fault}")
 
 
-def check_untrusted(path: Path) -> None:
+def _check_size(path: Path) -> NiftiFile | None:
     """Make sure that a file can be opened and needs no more memory than a CT, by its header.
+
+    Returns:
+        It, if it is a NIfTI.
 
     Raises:
         VolumeError: It is no file, its data file is not beside it, or its size cannot be believed.
     """
-    check_file(path)
     if nifti := NiftiFile.at(path):
         fault = size_fault(nifti.needed_bytes or 0, nifti.path.stat().st_size)
     else:
@@ -115,17 +146,17 @@ def check_untrusted(path: Path) -> None:
         fault = fault or surplus_fault(path, promised, grid.GetSize()[-1])
     if fault:
         raise VolumeError(f"{path} cannot be read: {fault}")
+    return nifti
 
 
 def _promised_bytes(grid: sitk.ImageFileReader) -> int:
-    """Of the voxels that a header tells of."""
     components = grid.GetNumberOfComponents()
     voxel = sitk.Image((1, 1, 1), grid.GetPixelID(), components)
     return math.prod(grid.GetSize()) * components * voxel.GetSizeOfPixelComponent()
 
 
 def read_grid(path: str | Path) -> sitk.ImageFileReader:
-    """Read a file's header: size, spacing, origin and direction (xyz, LPS, mm).
+    """Read size, spacing, origin and direction (xyz, LPS, mm) from a file's header.
 
     Raises:
         VolumeError: The file is absent or no volume.
@@ -150,50 +181,26 @@ def read_texts(path: str | Path) -> dict[str, str]:
     return {key: header.GetMetaData(key) for key in header.GetMetaDataKeys()}
 
 
-def read_whole_volume(path: str | Path) -> sitk.Image:
-    """Read a volume after making sure that nothing of it is read as zeros; twice the time.
-
-    Raises:
-        VolumeError: The file is absent, truncated, damaged or no volume; its header contradicts
-            itself or does not tell left from right; or a NIfTI holds NaN or infinite voxels.
-    """
-    path = Path(path)
-    check_file(path)
-    _refuse(text_header_faults(path), path)
-    check_untrusted(path)
-    n_bytes, nifti = check_content(path), NiftiFile.at(path)
-    _refuse(nifti.faults(n_bytes) if nifti else (), path)
-    if nifti and (wrong := nifti.n_nonfinite_voxels()):
-        message = f"{path} holds {wrong} voxels that are NaN or infinite"
-        raise VolumeError(message, "nonfinite_voxels")
-    return read_volume(path)
-
-
-def _refuse(faults: Iterable[Fault], path: Path) -> None:
-    for fault in faults:
-        raise VolumeError(f"{path}: {fault.told}", fault.code)
-
-
 def is_read_alike(path: Path) -> bool:
     """Whether every program reads a `.nii.gz` as `read_volume` does, by its header alone.
 
     Not so in other units than mm, in NIfTI-2, where only the name says gzip, and where a form of an
-    atlas stands beside the scanner's. True of what is no NIfTI, which nobody reads.
+    atlas stands beside the scanner's. True of what is no NIfTI.
     """
-    return not (nifti := NiftiFile.at(path)) or nifti.is_plain
+    nifti = NiftiFile.at(path)
+    return nifti is None or nifti.is_plain
 
 
 def volume_header_facts(path: Path) -> dict[str, bool | int | float | str]:
-    """What a volume's header tells beside its grid: `template_space`, the code of an atlas."""
+    """Facts of a volume's header: `template_space`, if it is in an atlas, the atlas' code."""
     nifti = NiftiFile.at(path)
     return {"template_space": nifti.template_code} if nifti and nifti.template_code else {}
 
 
 def check_length(path: Path) -> None:
-    """Make sure that a NIfTI file is not cut off, from its first and last bytes where they tell.
+    """Make sure that a NIfTI file is not cut off; SimpleITK finds it in other formats.
 
-    A gzip file ends with the length of what it holds (RFC 1952), so it need not be read. Of other
-    formats SimpleITK tells that they are cut.
+    A gzip file ends with the length of what it holds (RFC 1952), so it need not be read.
 
     Raises:
         VolumeError: It is.
@@ -201,12 +208,11 @@ def check_length(path: Path) -> None:
     if not path.name.lower().endswith(_NIFTI) or not path.is_file():
         return
     nifti = NiftiFile.at(path)
-    needed = nifti.needed_bytes if nifti else None
-    if needed is None:
+    if nifti is None or nifti.needed_bytes is None:
         read_grid(path)  # SimpleITK tells whether it is a volume
-    is_gzip = nifti is not None and nifti.is_gzip
-    if not is_gzip or needed is None or told_length(path) != needed % (1 << 32):
-        check_content(path)
+    elif nifti.is_gzip and told_length(path) == nifti.needed_bytes % (1 << 32):
+        return
+    check_content(path)
 
 
 def is_whole(path: Path) -> bool:
@@ -238,24 +244,23 @@ def check_content(path: Path, needed_bytes: int = 0) -> int:
             n_bytes = _held_bytes(nifti.path, nifti.is_gzip, needed)
         else:
             n_bytes = _held_bytes(path, path.suffix == ".gz", MAX_VOLUME_BYTES)
-    except gzip.BadGzipFile:
-        # Its own words quote the file's first bytes.
-        raise VolumeError(f"{path} is truncated or damaged (it is no gzip file)") from None
     except _CUT as error:
-        raise VolumeError(f"{path} is truncated or damaged ({error})") from None
-    if (nifti or path.name.lower().endswith(_NIFTI)) and n_bytes < needed:
+        # What gzip says of another file quotes its first bytes.
+        told = "it is no gzip file" if isinstance(error, gzip.BadGzipFile) else error
+        raise VolumeError(f"{path} is truncated or damaged ({told})") from None
+    is_named_nifti = path.name.lower().endswith(_NIFTI)
+    if (nifti or is_named_nifti) and n_bytes < needed:
         raise VolumeError(f"{path} is truncated or damaged ({n_bytes} of {needed} bytes)")
-    if path.name.lower().endswith(_NIFTI) and nifti is None:
+    if is_named_nifti and nifti is None:
         read_grid(path)  # SimpleITK tells whether it is a volume
     return n_bytes
 
 
 def write_volume(image: sitk.Image, path: Path) -> None:
-    """Write a volume beside its place, compressed where the format can; rename it when it is whole.
+    """Write a volume atomically, compressed where the format can; no texts of a header.
 
-    Only voxels and grid are written, no texts of a header. SimpleITK's NIfTI writer tells of a full
-    disk on standard error alone, its others forget their last bytes: what was written is read again
-    before it gets its name.
+    SimpleITK's NIfTI writer tells of a full disk on standard error alone, its others forget their
+    last bytes: what was written is read again before it gets its name.
 
     Raises:
         DiskFullError: The disk is full; what was there before is untouched.
@@ -265,23 +270,18 @@ def write_volume(image: sitk.Image, path: Path) -> None:
     needed = _HEADER_BYTES + image.GetNumberOfPixels() * voxel_bytes
     with written_whole(path, "a volume", needed) as partial:
         try:
-            sitk.WriteImage(without_texts(image), str(partial), useCompression=True)
+            sitk.WriteImage(_without_texts(image), str(partial), useCompression=True)
         except RuntimeError as error:
             raise VolumeError(str(error).strip()) from None
         check_content(partial, needed)
         if not path.name.endswith(_NIFTI):
-            written = read_volume(partial)
-            if not _same_voxels(image, written):
+            voxels, written = map(sitk.GetArrayFromImage, (image, read_volume(partial)))
+            if not np.array_equal(voxels, written, equal_nan=True):
                 raise VolumeError("what was written is not what is read")
 
 
-def _same_voxels(one: sitk.Image, other: sitk.Image) -> bool:
-    first, second = (sitk.GetArrayViewFromImage(image) for image in (one, other))
-    return np.array_equal(first, second, equal_nan=True)
-
-
 def told_length(path: Path) -> int:
-    """What the last bytes of a gzip file say it holds, modulo 2 ** 32."""
+    """Length of what a gzip file holds, modulo 2 ** 32, from its last bytes."""
     with path.open("rb") as file:
         file.seek(-min(4, path.stat().st_size), os.SEEK_END)
         return int.from_bytes(file.read(), "little")

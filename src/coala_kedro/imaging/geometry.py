@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import SimpleITK as sitk
-
-from coala_kedro.imaging.nifti_forms import Fault
 
 GRID_TOLERANCE = 1e-3
 """Largest difference within one grid: mm for spacing and origin, none for direction cosines.
 
 NIfTI stores them in single precision, so a mask that went through a file differs a little.
 """
-
-
+SPACING_TOLERANCE = 2e-3
+"""Share by which two statements of a spacing may differ: a volume by at most 0.6 %. Headers are
+written by hand with two or three decimals."""
 LATTICE_TOLERANCE = 0.01
 """Largest departure from a reference's lattice anywhere in a mask, in voxels: header positions are
 rounded to some decimals, a half-voxel shift is a mistake."""
-
-
 CANONICAL = "LPS"
 """The orientation in which every network sees a scan, and every table and picture its axes: columns
 run to the patient's left, rows to the back (posterior), slices up (superior)."""
@@ -66,22 +63,6 @@ def grid_differences(image: Grid, reference: Grid) -> list[str]:
         for name, unit, given, expected in compared
         if not np.allclose(given, expected, rtol=0, atol=GRID_TOLERANCE)
     ]
-
-
-def image_faults(image: sitk.Image) -> Iterator[Fault]:
-    """Tell what keeps an image from being used, which SimpleITK reads from some formats.
-
-    A NIfTI made of a sheared image would be another one: ITK turns its axes without a word.
-
-    Yields:
-        `sheared`, `unreadable`.
-    """
-    n = image.GetDimension()
-    direction = np.reshape(image.GetDirection(), (n, n))
-    if not np.allclose(direction.T @ direction, np.eye(n), rtol=0, atol=GRID_TOLERANCE):
-        yield Fault("sheared", "its axes are not at right angles, or not of length 1")
-    if image.GetPixelIDTypeAsString().startswith("complex"):
-        yield Fault("unreadable", "its voxels are complex numbers")
 
 
 def _shown(values: Sequence[float]) -> str:
@@ -212,56 +193,45 @@ def paste_on_grid(mask: sitk.Image, reference: Grid, *, resample: bool = False) 
     differences = grid_differences(mask, reference)
     if not differences:
         return mask
-    axes = _lattice_axes(mask, reference)
-    if axes is None and not resample:
+    on_lattice = _is_on_lattice(mask, reference)
+    if not on_lattice and not resample:
         raise ValueError("; ".join(differences))
-    if axes is None:
-        return _nearest(mask, reference)
-    axis_of, step, start = axes
-    # x, y, z in the order and sense of the reference's axes.
-    voxels = sitk.GetArrayViewFromImage(mask).T.transpose(axis_of)[
-        tuple(slice(None, None, s) for s in step)
-    ]
-    first = np.where(step < 0, start - (np.array(voxels.shape) - 1), start)
-    low = np.clip(first, 0, reference.GetSize())
-    high = np.clip(first + voxels.shape, 0, reference.GetSize())
-    inside = voxels[tuple(slice(a, b) for a, b in zip(low - first, high - first, strict=True))]
-    if lost := int(np.count_nonzero(voxels) - np.count_nonzero(inside)):
-        raise ValueError(f"{lost} voxels of it lie outside the scan ({'; '.join(differences)})")
-    placed = np.zeros(reference.GetSize(), voxels.dtype)
-    placed[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = inside
-    return image_like(np.ascontiguousarray(placed.T), reference)
+    placed = sitk.Resample(
+        mask,
+        reference.GetSize(),
+        sitk.Transform(),
+        sitk.sitkNearestNeighbor,
+        reference.GetOrigin(),
+        reference.GetSpacing(),
+        reference.GetDirection(),
+    )
+    if on_lattice:
+        held, kept = (
+            np.count_nonzero(sitk.GetArrayViewFromImage(image)) for image in (mask, placed)
+        )
+        if lost := held - kept:
+            raise ValueError(f"{lost} voxels of it lie outside the scan ({'; '.join(differences)})")
+    return placed
 
 
-def _lattice_axes(mask: Grid, reference: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """For each axis of the reference the mask's axis, its sense, and where its voxel 0 lies."""
+def _is_on_lattice(mask: Grid, reference: Grid) -> bool:
+    """Whether voxels of a mask lie on voxels of a reference, but for order and sense of axes."""
     if mask.GetDimension() != reference.GetDimension():
-        return None
+        return False
     to_reference = np.linalg.inv(_index_to_mm(reference))
     steps = to_reference @ _index_to_mm(mask)
     start = to_reference @ np.subtract(mask.GetOrigin(), reference.GetOrigin())
-    whole, whole_start = np.rint(steps), np.rint(start)
+    whole = np.rint(steps)
     if not (np.abs(whole).sum(0) == 1).all() or not (np.abs(whole).sum(1) == 1).all():
-        return None
-    farthest = np.abs(steps - whole) @ np.subtract(mask.GetSize(), 1) + np.abs(start - whole_start)
-    if farthest.max() > LATTICE_TOLERANCE:
-        return None
-    return np.abs(whole).argmax(axis=1), whole.sum(axis=1).astype(int), whole_start.astype(int)
+        return False
+    off = np.abs(start - np.rint(start))
+    farthest = np.abs(steps - whole) @ np.subtract(mask.GetSize(), 1) + off
+    return bool(farthest.max() <= LATTICE_TOLERANCE)
 
 
 def _index_to_mm(grid: Grid) -> np.ndarray:
     n = grid.GetDimension()
     return np.reshape(grid.GetDirection(), (n, n)) * np.array(grid.GetSpacing())
-
-
-def _nearest(mask: sitk.Image, reference: Grid) -> sitk.Image:
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetSize(reference.GetSize())
-    resampler.SetOutputSpacing(reference.GetSpacing())
-    resampler.SetOutputOrigin(reference.GetOrigin())
-    resampler.SetOutputDirection(reference.GetDirection())
-    resampler.SetInterpolator(sitk.sitkNearestNeighbor)
-    return resampler.Execute(mask)
 
 
 def labels_zyx(image: sitk.Image, name: str) -> np.ndarray:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel
 import numpy as np
@@ -24,13 +25,15 @@ import SimpleITK as sitk
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.spatialimages import HeaderDataError
 
-from coala_kedro.imaging.nifti_forms import SPACING_TOLERANCE, Fault, Form, difference, shown
-from coala_kedro.imaging.untrusted import file_fault
+from coala_kedro.imaging.geometry import SPACING_TOLERANCE
+from coala_kedro.imaging.untrusted import Fault, file_fault
 
-_GZIP = b"\x1f\x8b"
-_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
+_DIRECTION_TOLERANCE = 3e-3
+"""Of a direction cosine: a quaternion near half a turn is exact to 1.3e-3 in single precision."""
+_ORIGIN_TOLERANCE_MM = 0.1
+
+_SINGLE, _PAIR = (".nii", ".nii.gz"), (".hdr", ".hdr.gz", ".img", ".img.gz")
 _HEADER_BYTES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
-_MAGIC_BYTES = 4
 _MM_A_UNIT = {1: 1000.0, 3: 0.001}
 """By the unit of space of `xyzt_units`: metre, micron; mm is 2, and 0 where nothing is said."""
 _SPACE_UNIT = 0b111
@@ -38,6 +41,21 @@ _SCANNER_CODES = (1, 2)
 """Of a form in the scanner's space, or aligned to another scan; others are of an atlas."""
 _SPATIAL = 3
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+class _Form(NamedTuple):
+    """A qform or an sform: index to mm, RAS; columns are the axes x, y, z."""
+
+    name: str
+    affine: np.ndarray
+
+    @property
+    def spacing_mm(self) -> np.ndarray:
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def cosines(self) -> np.ndarray:
+        return self.affine[:3, :3] / self.spacing_mm
 
 
 @dataclass(frozen=True)
@@ -60,14 +78,14 @@ class NiftiFile:
     def at(cls, path: Path) -> NiftiFile | None:
         """Read a file's header; None for what is no NIfTI, or not to be read."""
         name = path.name.lower()
-        if not name.endswith(_SUFFIXES):
+        if not name.endswith((*_SINGLE, *_PAIR)):
             return None
-        is_pair = not name.endswith((".nii", ".nii.gz"))
+        is_pair = name.endswith(_PAIR)
         voxels, head = (_beside(path, "img"), _beside(path, "hdr")) if is_pair else (path, path)
         if file_fault(voxels) or file_fault(head):
             return None
         try:
-            with open_decompressed(head) as file:
+            with _open_decompressed(head) as file:
                 block = file.read(max(_HEADER_BYTES))
             is_gzip = _is_gzip(voxels)
         except (OSError, EOFError, zlib.error):
@@ -88,11 +106,11 @@ class NiftiFile:
     def is_odd(self) -> bool:
         """Whether SimpleITK cannot read it, or takes its place or voxels from elsewhere."""
         suffixes = (".nii.gz", ".img.gz") if self.is_gzip else (".nii", ".img")
-        suffix_lies = not self.path.name.endswith(suffixes)
-        is_nifti_2 = isinstance(self.header, nibabel.Nifti2Header)
-        is_shadowed = self.path.suffix == ".gz" and self.path.with_suffix("").exists()
         return (
-            suffix_lies or is_nifti_2 or is_shadowed or len(self._counted_codes) < len(self._codes)
+            not self.path.name.endswith(suffixes)
+            or isinstance(self.header, nibabel.Nifti2Header)
+            or (self.path.suffix == ".gz" and self.path.with_suffix("").exists())
+            or len(self._counted_codes) < len(self._codes)
         )
 
     @property
@@ -118,7 +136,7 @@ class NiftiFile:
         try:
             yield from self._layout_faults(n_bytes)
             yield from self._rescale_faults()
-            if self.n_dimensions >= _SPATIAL:
+            if len(self._size) >= _SPATIAL:
                 yield from self._grid_faults()
         except (HeaderDataError, ValueError) as error:
             yield Fault("senseless_header", str(error))
@@ -126,32 +144,22 @@ class NiftiFile:
     @property
     def needed_bytes(self) -> int | None:
         """What the header says the file holds, uncompressed; None if it makes no sense."""
-        size = self.header["dim"][1 : self.n_dimensions + 1].tolist()
         offset = float(self.header["vox_offset"])
         try:
             voxel_bytes = self.header.get_data_dtype().itemsize
         except HeaderDataError:
             return None
-        if not size or min(size) < 1 or not 0 <= offset < math.inf:
+        if min(self._size, default=0) < 1 or not 0 <= offset < math.inf:
             return None
-        return int(offset) + math.prod(size) * voxel_bytes
+        return int(offset) + math.prod(self._size) * voxel_bytes
 
     def n_nonfinite_voxels(self) -> int:
-        """Count NaN and infinity as stored: SimpleITK reads them as zeros (ITK pull request 6683).
-
-        Returns:
-            0 where values are whole numbers, which are not read.
-        """
+        """Count NaN and infinity as stored: SimpleITK reads zeros there (ITK pull request 6683)."""
         if self.header.get_data_dtype().kind != "f":
             return 0
-        with open_decompressed(self.path) as file:
+        with _open_decompressed(self.path) as file:
             voxels = ArrayProxy(file, self.header).get_unscaled()
         return int(np.count_nonzero(~np.isfinite(voxels)))
-
-    @property
-    def n_dimensions(self) -> int:
-        """As `dim[0]` says."""
-        return int(self.header["dim"][0])
 
     def read(self) -> sitk.Image:
         """Read the volume (xyz, LPS, mm) by nibabel: where SimpleITK cannot.
@@ -163,7 +171,7 @@ class NiftiFile:
             ValueError: The voxels are no numbers, or not three-dimensional.
             OSError, EOFError, zlib.error: The file is cut off or damaged.
         """
-        with open_decompressed(self.path) as file:
+        with _open_decompressed(self.path) as file:
             stored = ArrayProxy(file, self.header)
             voxels = np.asanyarray(stored)
         if stored.slope != 1 or stored.inter != 0:
@@ -173,7 +181,7 @@ class NiftiFile:
         if voxels.dtype.kind not in "iuf" or voxels.ndim != _SPATIAL:
             raise ValueError(f"it holds voxels of {voxels.dtype}, {voxels.ndim}-dimensional")
         image = sitk.GetImageFromArray(voxels.astype(voxels.dtype.newbyteorder("=")).T)
-        form = self._counted()[-1]
+        form = self._counted_forms()[-1]
         image.SetSpacing((self._pixdim * self._mm).tolist())
         image.SetOrigin((_LPS @ form.affine)[:3, 3].tolist())
         image.SetDirection((_LPS[:3, :3] @ form.cosines).ravel().tolist())
@@ -182,6 +190,11 @@ class NiftiFile:
     @property
     def _is_nifti(self) -> bool:
         return self.header["magic"].item()[:2] in (b"n+", b"ni")
+
+    @property
+    def _size(self) -> list[int]:
+        n_dimensions = int(self.header["dim"][0])
+        return self.header["dim"][1 : n_dimensions + 1].tolist()
 
     @property
     def _mm(self) -> float:
@@ -193,19 +206,17 @@ class NiftiFile:
 
     def _layout_faults(self, n_bytes: int | None) -> Iterator[Fault]:
         dim, offset = self.header["dim"].tolist(), float(self.header["vox_offset"])
-        size = dim[1 : self.n_dimensions + 1]
-        if not 1 <= self.n_dimensions < len(dim) or min(size) < 1:
+        if not 1 <= dim[0] < len(dim) or min(self._size) < 1:
             yield Fault("senseless_header", f"its size is {dim}")
             return
         is_single = self.header["magic"].item()[1:2] == b"+"
-        begins = 0 if self.is_pair else self.header.sizeof_hdr + _MAGIC_BYTES
+        begins = 0 if self.is_pair else self.header.single_vox_offset
         if is_single == self.is_pair or not begins <= offset < math.inf:
             yield Fault("senseless_header", f"its voxels begin at byte {offset:g} of the header")
             return
-        needed = self.needed_bytes
-        if needed is None:
+        if (needed := self.needed_bytes) is None:
             yield Fault("unreadable", f"its type of voxels is {int(self.header['datatype'])}")
-        elif n_bytes is not None and n_bytes - needed >= (needed - offset) / size[-1]:
+        elif n_bytes is not None and n_bytes - needed >= (needed - offset) / self._size[-1]:
             told = f"it holds {n_bytes} bytes, the header tells of {needed}"
             yield Fault("senseless_header", told)
 
@@ -219,32 +230,29 @@ class NiftiFile:
 
     def _grid_faults(self) -> Iterator[Fault]:
         if not (self._pixdim > 0).all() or not np.isfinite(self._pixdim).all():
-            yield Fault("senseless_header", f"pixdim is {shown(self._pixdim)}")
+            yield Fault("senseless_header", f"pixdim is {_shown(self._pixdim)}")
             return
-        forms = self._counted()
+        forms = self._counted_forms()
         for form in forms:
             if not np.isfinite(form.affine).all() or not form.spacing_mm.all():
                 yield Fault("senseless_header", f"its {form.name} holds NaN or a spacing of 0")
                 return
             told_mm = self._pixdim * self._mm
             if not np.allclose(form.spacing_mm, told_mm, rtol=SPACING_TOLERANCE, atol=0):
-                told = f"pixdim is {shown(told_mm)} mm, the {form.name} says "
-                yield Fault("spacing_contradiction", f"{told}{shown(form.spacing_mm)} mm")
+                told = f"pixdim is {_shown(told_mm)} mm, the {form.name} says "
+                yield Fault("spacing_contradiction", f"{told}{_shown(form.spacing_mm)} mm")
         if not forms:
             yield Fault("no_orientation", "it has neither qform nor sform (both codes are 0)")
-        if len(forms) > 1 and (told := difference(*forms)):
+        if len(forms) > 1 and (told := _difference(*forms)):
             yield Fault("form_contradiction", told)
 
-    def _counted(self) -> list[Form]:
+    def _counted_forms(self) -> list[_Form]:
         """The forms that count, the sform last."""
         header = self.header.copy()
-        # ITK and the standard: 0 is 1.
-        header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
-        forms = []
-        for name in self._counted_codes:
-            affine = getattr(header, f"get_{name}")()
-            affine[:3] *= self._mm
-            forms.append(Form(name, affine))
+        header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1  # 0 is 1, by the standard
+        forms = [_Form(name, getattr(header, f"get_{name}")()) for name in self._counted_codes]
+        for form in forms:
+            form.affine[:3] *= self._mm
         return forms
 
     @property
@@ -256,23 +264,37 @@ class NiftiFile:
     @property
     def _codes(self) -> dict[str, int]:
         """Of the forms in use."""
-        if not self._is_nifti:
-            return {}
-        codes = {name: int(self.header[f"{name}_code"]) for name in ("qform", "sform")}
-        return {name: code for name, code in codes.items() if code > 0}
+        names = ("qform", "sform") if self._is_nifti else ()
+        return {name: int(code) for name in names if (code := self.header[f"{name}_code"]) > 0}
 
 
-def open_decompressed(path: Path) -> gzip.GzipFile | BufferedReader:
+def _difference(one: _Form, other: _Form) -> str:
+    """In words; empty if both forms are the same within rounding."""
+    names = f"the {one.name} says {{}}, the {other.name} {{}}"
+    if not np.allclose(one.cosines, other.cosines, rtol=0, atol=_DIRECTION_TOLERANCE):
+        axes = ["".join(nibabel.aff2axcodes(form.affine)) for form in (one, other)]
+        if axes[0] == axes[1]:
+            axes = [_shown(form.cosines.ravel()) for form in (one, other)]
+        return "direction: " + names.format(*axes)
+    origins = one.affine[:3, 3], other.affine[:3, 3]
+    if not np.allclose(*origins, rtol=0, atol=_ORIGIN_TOLERANCE_MM):
+        return "origin: " + names.format(*(f"{_shown(origin)} mm" for origin in origins))
+    return ""
+
+
+def _shown(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
+
+
+def _open_decompressed(path: Path) -> gzip.GzipFile | BufferedReader:
     """Open a file that may be gzip, whatever its name says."""
     return gzip.open(path) if _is_gzip(path) else path.open("rb")
 
 
 def _is_gzip(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(len(_GZIP)) == _GZIP
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """The file of a pair, in the letters of the other's name."""
-    at = path.name.lower().rindex(".hdr" if ".hdr" in path.name.lower() else ".img") + 1
-    return path.with_name(path.name[:at] + suffix + path.name[at + len(suffix) :])
+    return path.with_name(re.sub(r"(?i)(hdr|img)(\.gz)?$", rf"{suffix}\2", path.name))

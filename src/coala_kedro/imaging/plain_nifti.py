@@ -19,6 +19,7 @@ _NEEDED = frozenset(
 
 _GZIP_START = b"\x1f\x8b\x08\x00"
 """Of a gzip member (RFC 1952) without a file name, a comment or an extra field."""
+_WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
 
 _HEADER_BYTES, _FIRST_VOXEL = 348, 352
 _CHUNK_BYTES = 1 << 16  # a mask may unpack to a thousand times as much
@@ -34,21 +35,17 @@ def is_plain_nifti(path: Path) -> bool:
     Raises:
         OSError: The file cannot be read.
     """
-    gunzip, start, n_bytes = zlib.decompressobj(16 + zlib.MAX_WBITS), b"", 0
+    if (promised := _plain_bytes(path)) is None:
+        return False
+    gunzip, n_bytes = zlib.decompressobj(_WITH_GZIP_HEADER), 0
     with path.open("rb") as file:
-        if file.read(len(_GZIP_START)) != _GZIP_START:
-            return False
-        file.seek(0)
         try:
             while not gunzip.eof and (chunk := file.read(_CHUNK_BYTES)):
-                held = gunzip.decompress(chunk)
-                start += held[: _FIRST_VOXEL - len(start)]
-                n_bytes += len(held)
+                n_bytes += len(gunzip.decompress(chunk))
         except zlib.error:
             return False
-        if not gunzip.eof or gunzip.unused_data or file.read(1):
-            return False
-    return len(start) == _FIRST_VOXEL and n_bytes == _plain_bytes(start)
+        is_last = gunzip.eof and not gunzip.unused_data and not file.read(1)
+    return is_last and n_bytes == promised
 
 
 def looks_plain(path: Path) -> bool:
@@ -57,24 +54,20 @@ def looks_plain(path: Path) -> bool:
     Raises:
         OSError: The file cannot be read.
     """
+    promised = _plain_bytes(path)
+    return promised is not None and promised % 2**32 == told_length(path)
+
+
+def _plain_bytes(path: Path) -> int | None:
+    """Bytes of a plain file with this file's header; None if it tells more than the volume."""
     with path.open("rb") as file:
-        if file.read(len(_GZIP_START)) != _GZIP_START:
-            return False
-        file.seek(0)
-        try:
-            start = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(
-                file.read(_CHUNK_BYTES), _FIRST_VOXEL
-            )
-        except zlib.error:
-            return False
-    if len(start) < _FIRST_VOXEL:
-        return False
-    told = _plain_bytes(start)
-    return told is not None and told % 2**32 == told_length(path)
-
-
-def _plain_bytes(start: bytes) -> int | None:
-    """Bytes of a plain file with this header; None if the header tells more than the volume."""
+        stored = file.read(_CHUNK_BYTES)
+    try:
+        start = zlib.decompressobj(_WITH_GZIP_HEADER).decompress(stored, _FIRST_VOXEL)
+    except zlib.error:
+        return None
+    if not stored.startswith(_GZIP_START) or len(start) < _FIRST_VOXEL:
+        return None
     header = nibabel.Nifti1Header(start[:_HEADER_BYTES], check=False)
     told = [name for name in header if name not in _NEEDED and any(header[name].tobytes())]
     single = header["magic"].item() == header.single_magic.rstrip(b"\0")

@@ -1,4 +1,4 @@
-"""NRRD and MetaImage: what their headers say of the grid, and what they leave out.
+"""NRRD and MetaImage: what their headers say of the grid and leave out, which files they name.
 
 Both are read by SimpleITK, which takes 1 mm for a spacing that is not told and left-posterior-
 superior for directions that are not, and ignores units. Formats:
@@ -9,21 +9,119 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from coala_kedro.imaging.nifti_forms import SPACING_TOLERANCE, Fault
+from coala_kedro.imaging.geometry import SPACING_TOLERANCE
+from coala_kedro.imaging.untrusted import Fault, file_fault
 
+_NRRD, _META = (".nrrd", ".nhdr"), (".mha", ".mhd")
 _MAX_HEADER_BYTES = 1 << 20
+_LINE_END = rb"(?:\r\n|\n|\r(?!\n))"
+_NRRD_END = re.compile(_LINE_END + _LINE_END)
+_META_END = re.compile(
+    rb"(?:\s*[^\s=:][^=:\n]*[=:][^\n]*\n)*?[ \t]*ElementDataFile[ \t]*[=:][^\n]*(?:\n|$)"
+)
+_NRRD_FILE = re.compile(rb"(?:^|[\r\n])[ \t]*data ?file:([^\r\n]*)", re.I)
+_META_FILE = re.compile(rb"ElementDataFile[^=:]*[=:][=:\s]*([^\r\n]*)")
+"""As MetaIO reads it: with `:` for `=`, line ends before it, and names that end at a NUL."""
+_NUMBERED = re.compile(r"([^\s%]*%0?\d{0,2}d[^\s%]*)((?:\s+-?\d+){3,4})")
+_MAX_FILES = 1 << 20
+
 _IN_PLANE, _SPATIAL = 2, 3
 _PATIENT_SPACE = re.compile(
     "(left|right)-(anterior|posterior)-(superior|inferior)(-time)?|[LR][AP][SI]T?", re.IGNORECASE
 )
 _DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 """MetaImage's names for one thing."""
+_STANDARD_TEXTS = frozenset(
+    ("scanner-xyz", "scanner-xyz-time", "sx", "sxt", "3d-right-handed", "3d-left-handed",
+     "3d-right-handed-time", "3d-left-handed-time", "3dr", "3dl", "mm", "cm", "m", "um", "\u00b5m",
+     "nm", "in", "inch", "inches", "micron", "microns", "micrometer", "centimeter", "meter",
+     "millimeter", "millimeters", "centimeters", "meters", "pixel", "pixels"),
+)  # fmt: skip
+"""Spaces of NRRD, and units of length."""
 
 Header = Mapping[str, str]
+
+
+def data_files(path: Path) -> list[str]:
+    """Names of the files that a NRRD or MetaImage header says have the voxels, as it says them."""
+    return named_in_header(_start(path))
+
+
+def named_in_header(start: bytes) -> list[str]:
+    """The same from a file's first bytes: of everything there that a reader might take for one."""
+    header = _header(start, is_nrrd=True) if start.startswith(b"NRRD") else start
+    return [
+        name
+        for pattern, text in ((_NRRD_FILE, header), (_META_FILE, start))
+        for found in pattern.finditer(text)
+        for name in _names(found[1].decode(errors="replace").strip(), start[found.end() :])
+    ]
+
+
+def _names(told: str, further: bytes) -> list[str]:
+    """File names from what a header tells, and from the lines after it where it tells a list."""
+    if not told or told.upper() == "LOCAL":
+        return []
+    if told.upper().split()[0] == "LIST":
+        lines = further.decode(errors="replace").splitlines()
+        return [line.strip() for line in lines if line.strip()]
+    if not (numbered := _NUMBERED.fullmatch(told)):
+        return [told]
+    first, last, step = map(int, numbered[2].split()[:3])
+    numbers = range(first, last + (1 if step > 0 else -1), step or 1)
+    return [numbered[1] % number for number in numbers[:_MAX_FILES]]
+
+
+def data_file_fault(path: Path) -> str:
+    """Why a header's data files may not be read, in words; empty if they may, or there are none.
+
+    A header could name any file of this machine, which would then be read as voxels. So they lie in
+    the header's folder, or below it, links included.
+    """
+    start = _start(path)
+    if len(start) == _MAX_HEADER_BYTES == len(_header(start, _is_nrrd(path))):
+        return "its header has no end"
+    folder = path.resolve().parent
+    for name in named_in_header(start):
+        place = PurePosixPath(name)
+        if place.is_absolute() or ".." in place.parts or not name.isprintable():
+            return "its header names a data file outside its folder: put both into one"
+        if fault := file_fault(folder / name):
+            return f"its data file cannot be had: {fault}"
+        if not (folder / name).resolve().is_relative_to(folder):
+            return "its data file is a link to a file outside its folder: put the file itself there"
+    return ""
+
+
+def stored_bytes(path: Path) -> int:
+    """Of a volume's files."""
+    files = (path.parent / name for name in data_files(path))
+    return path.stat().st_size + sum(file.stat().st_size for file in files if file.is_file())
+
+
+def surplus_fault(path: Path, promised_bytes: int, n_slices: int) -> str:
+    """Why a NRRD or MetaImage has more raw voxels than told, in words; empty if it has not.
+
+    Slices left out of the header are left out of the volume.
+
+    Args:
+        path: Of the header; the voxels behind it, or in its data files.
+        promised_bytes: Of the voxels, uncompressed, as the header says.
+        n_slices: As the header says.
+    """
+    header = _header(_start(path), _is_nrrd(path))
+    fields = _fields(path)
+    is_raw = fields.get("encoding", "").lower() == "raw" or _is_true(fields.get("BinaryData", ""))
+    if not is_raw or _is_true(fields.get("CompressedData", "")):
+        return ""
+    held = stored_bytes(path) - len(header)
+    if held - promised_bytes < promised_bytes / max(n_slices, 1):
+        return ""
+    return f"it holds {held} bytes of voxels, its header tells of {promised_bytes}"
 
 
 def text_header_faults(path: Path) -> Iterator[Fault]:
@@ -33,42 +131,41 @@ def text_header_faults(path: Path) -> Iterator[Fault]:
         `no_orientation`, `no_spacing`, `spacing_contradiction`, `rescale_contradiction`,
         `senseless_header`.
     """
-    suffix = path.suffix.lower()
-    if suffix in (".nrrd", ".nhdr"):
-        header = _read_header(path, ":", end="")
-        yield from _nrrd_faults({key.lower(): value for key, value in header.items()})
-    elif suffix in (".mha", ".mhd"):
-        yield from _metaimage_faults(_read_header(path, "=", end="ElementDataFile"))
+    fields = _fields(path)
+    if "sizes" in fields:
+        yield from _nrrd_faults(fields)
+    elif "NDims" in fields:
+        yield from _metaimage_faults(fields)
 
 
-def _read_header(path: Path, between: str, end: str) -> Header:
-    """Fields of a header; of a file that cannot be read none, which SimpleITK tells."""
-    try:
-        with path.open("rb") as file:
-            lines = file.read(_MAX_HEADER_BYTES).split(b"\n")
-    except OSError:
-        return {}
-    header: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.decode("latin-1").strip().partition(between)
-        if key.strip() == end:
-            break
-        header[key.strip()] = value.strip()
-    return header
+def _is_nrrd(path: Path) -> bool:
+    return path.suffix.lower() in _NRRD
 
 
-_STANDARD_TEXTS = frozenset(
-    ("scanner-xyz", "scanner-xyz-time", "sx", "sxt", "3d-right-handed", "3d-left-handed",
-     "3d-right-handed-time", "3d-left-handed-time", "3dr", "3dl", "mm", "cm", "m", "um", "\u00b5m",
-     "nm", "in", "inch", "inches", "micron", "microns", "micrometer", "centimeter", "meter",
-     "millimeter", "millimeters", "centimeters", "meters", "pixel", "pixels"),
-)  # fmt: skip
-"""Spaces of NRRD, and units of length."""
+def _start(path: Path) -> bytes:
+    """Where a header is, if there is one; empty of files of other formats."""
+    if path.suffix.lower() not in (*_NRRD, *_META):
+        return b""
+    with path.open("rb") as file:
+        return file.read(_MAX_HEADER_BYTES)
+
+
+def _header(start: bytes, is_nrrd: bool) -> bytes:
+    """Of a NRRD to the first empty line, of a MetaImage to the line that names its data."""
+    end = _NRRD_END.search(start) if is_nrrd else _META_END.match(start)
+    return start[: end.end()] if end else start
+
+
+def _fields(path: Path) -> Header:
+    """Values by name; a NRRD's names in small letters, for they may be written in any."""
+    fields = {}
+    for line in re.split(_LINE_END, _header(_start(path), _is_nrrd(path))):
+        name, *value = re.split("[=:]", line.decode("latin-1"), maxsplit=1)
+        fields[(name.lower() if _is_nrrd(path) else name).strip()] = "".join(value).strip()
+    return fields
 
 
 def _nrrd_faults(header: Header) -> Iterator[Fault]:
-    if "sizes" not in header:
-        return
     # `none` stands for an axis that is not of space, such as the segments of a `.seg.nrrd`.
     if header.get("space directions", "").count("(") < _SPATIAL:
         told = f"it has no `space directions`, or fewer than {_SPATIAL}"
@@ -80,15 +177,11 @@ def _nrrd_faults(header: Header) -> Iterator[Fault]:
         yield Fault("no_orientation", told)
     units = set(re.findall(r'"([^"]*)"', header.get("space units", "")))
     if units - {"mm", "", "millimeter", "millimeters"}:
-        yield Fault(
-            "spacing_contradiction",
-            f"its `space units` are {', '.join(sorted(map(_shown, units)))}",
-        )
+        told = f"its `space units` are {', '.join(sorted(map(_shown, units)))}"
+        yield Fault("spacing_contradiction", told)
 
 
 def _metaimage_faults(header: Header) -> Iterator[Fault]:
-    if "NDims" not in header:
-        return
     spacing, size = (_numbers(header.get(key, "")) for key in ("ElementSpacing", "ElementSize"))
     if not len(spacing) and not len(size):
         yield Fault("no_spacing", "it has neither ElementSpacing nor ElementSize")
@@ -102,15 +195,17 @@ def _metaimage_faults(header: Header) -> Iterator[Fault]:
     if not any(key in header for key in _DIRECTIONS):
         told = "it has no TransformMatrix, which tells left from right"
         yield Fault("no_orientation", told)
-    if header.get("DistanceUnits", "mm") not in ("mm", "?"):
-        yield Fault(
-            "spacing_contradiction", f"its DistanceUnits are {_shown(header['DistanceUnits'])}"
-        )
+    if (unit := header.get("DistanceUnits", "mm")) not in ("mm", "?"):
+        yield Fault("spacing_contradiction", f"its DistanceUnits are {_shown(unit)}")
     for part, none in (("Slope", 1), ("Offset", 0)):
         name = f"ElementToIntensityFunction{part}"
         if (_numbers(header.get(name, "")) != none).any():
             told = f"its {name} is {header[name]}, which readers ignore"
             yield Fault("rescale_contradiction", told)
+
+
+def _is_true(text: str) -> bool:
+    return text.lower().startswith(("t", "1"))
 
 
 def _shown(text: str) -> str:

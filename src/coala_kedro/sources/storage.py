@@ -22,7 +22,7 @@ import fsspec
 from coala_kedro.disk import DiskFullError, room_in
 from coala_kedro.fingerprint import file_fingerprint, fingerprint
 from coala_kedro.imaging.files import VolumeError
-from coala_kedro.imaging.untrusted import data_files, named_in_header
+from coala_kedro.imaging.text_headers import data_files, named_in_header
 from coala_kedro.sources.patience import GIVE_UP_AFTER_S, refuse_absent_bucket, with_limits
 from coala_kedro.temporary import temporary_folder
 
