@@ -41,52 +41,47 @@ def written_whole(path: Path, what: str, needed_bytes: int | None = None) -> Ite
             is untouched.
     """
     partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
+    with room_in(path.parent, what, lambda: needed_bytes or _size(partial), partial):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         force_to_disk(partial)
         os.replace(partial, path)
-    except Exception as error:
-        refusal = _refusal(error, partial)
-        wanted = needed_bytes or _size(partial)
-        partial.unlink(missing_ok=True)
-        if refusal is None:
-            raise
-        raise DiskFullError(_words(refusal, path.parent, what, wanted)) from None
-    finally:
-        partial.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not every file system can force a name
         force_to_disk(path.parent)
 
 
 @contextlib.contextmanager
-def room_in(folder: Path, what: str, needed_bytes: Callable[[], int]) -> Iterator[None]:
-    """Tell a full disk as such where a tool writes into a folder by itself, and fails for it.
+def room_in(
+    folder: Path, what: str, needed_bytes: Callable[[], int], partial: Path | None = None
+) -> Iterator[None]:
+    """Tell a full disk as such where something that writes into a folder fails for it.
 
     Args:
-        folder: Where it writes; it exists.
+        folder: Where it writes.
         what: What it writes, for messages.
         needed_bytes: Tells what that takes, about; asked only when it is wanted.
+        partial: The file that it writes, if it is one: what is left of it is removed.
 
     Raises:
-        DiskFullError: The tool failed, and the disk takes no more.
+        DiskFullError: The writer failed, and the disk takes no more.
     """
+    partial = partial or folder / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
     try:
         yield
     except Exception as error:
-        probe = folder / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
-        refusal = _refusal(error, probe)
-        probe.unlink(missing_ok=True)
-        if refusal is None:
+        if (refusal := _refusal(error, partial)) is None:
             raise
-        raise DiskFullError(_words(refusal, folder, what, needed_bytes())) from error
+        needed = needed_bytes()
+        partial.unlink(missing_ok=True)  # before the room that is left is measured
+        raise DiskFullError(_words(refusal, folder, what, needed)) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def disk_full(error: OSError, folder: Path, what: str, needed_bytes: int) -> str:
     """What to say of an error in writing; empty where the disk is not full."""
-    if error.errno not in _REFUSALS:
-        return ""
-    return _words(error.errno, folder, what, needed_bytes)
+    is_full = error.errno in _REFUSALS
+    return _words(error.errno, folder, what, needed_bytes) if is_full else ""
 
 
 def force_to_disk(path: Path) -> None:

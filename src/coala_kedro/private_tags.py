@@ -10,7 +10,7 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 
-_ASKED = "mlflow_tells_who_and_where"
+_PARAMETER = "mlflow_tells_who_and_where"
 _TAGS_FROM_ENVIRONMENT = "MLFLOW_RUN_CONTEXT"
 """What MLflow's own environment variable of this name holds, as JSON, takes precedence."""
 _NOBODY = {"mlflow.user": "", "mlflow.source.name": "kedro", "mlflow.source.git.repoURL": ""}
@@ -20,7 +20,7 @@ class PrivateTagsHooks:
     """Keeps users, hosts and folders from MLflow's tags; registered before anything opens a run."""
 
     def __init__(self) -> None:
-        self._all_told = False
+        self._keeps_all = False
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
@@ -29,10 +29,10 @@ class PrivateTagsHooks:
         Raises:
             ValueError: The parameter is neither true nor false.
         """
-        asked = context.config_loader["parameters"].get(_ASKED, False)
+        asked = context.config_loader["parameters"].get(_PARAMETER, False)
         if not isinstance(asked, bool):
-            raise ValueError(f"The parameter {_ASKED} must be true or false, not {asked!r}.")
-        self._all_told = asked
+            raise ValueError(f"The parameter {_PARAMETER} must be true or false, not {asked!r}.")
+        self._keeps_all = asked
         if not asked:
             given = json.loads(os.environ.get(_TAGS_FROM_ENVIRONMENT, "{}"))
             os.environ[_TAGS_FROM_ENVIRONMENT] = json.dumps(_NOBODY | given)
@@ -40,7 +40,7 @@ class PrivateTagsHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """Leave folders out of what kedro-mlflow, which comes next, makes tags of."""
-        if not self._all_told:
+        if not self._keeps_all:
             run_params["project_path"] = ""
             run_params["runtime_params"] = _without_places(run_params["runtime_params"] or {})
 

@@ -13,7 +13,6 @@ from typing import Any
 
 _NAMED = re.compile(r"GLOBAL (\S+)|(?:class|function|type|module) (\S+)")
 
-
 _NETWORK = re.compile(
     r"(torch\.nn(\.modules\.[a-z_]+)?"
     r"|dynamic_network_architectures\.(architectures|building_blocks)\.[a-z_]+)\.[A-Z]\w*"
@@ -79,11 +78,11 @@ def check_plans(path: Path) -> None:
         CheckpointFormatError: They are none.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        plans = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return  # They name nothing; nnU-Net says so.
     try:
-        named = {*_imported(told)}
+        named = {*_imported(plans)}
     except (KeyError, TypeError, AttributeError):
         raise CheckpointFormatError(f"{path} is no plans of nnU-Net 2: copy it anew.") from None
     if wrong := sorted(name for name in named if not _NETWORK.fullmatch(name)):
@@ -107,13 +106,14 @@ def _numbers() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     from numpy._core import multiarray
 
     kinds = (np.float64, np.float32, np.float16, np.int64, np.int32, np.bool_)
+    functions = {"scalar": multiarray.scalar, "_reconstruct": multiarray._reconstruct}
     return [
         np.dtype,
         np.ndarray,
         *(type(np.dtype(kind)) for kind in kinds),
-        *((multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
         *(
-            (multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct")
+            (function, f"numpy.{core}.multiarray.{name}")
+            for name, function in functions.items()
             for core in ("core", "_core")
         ),
     ]

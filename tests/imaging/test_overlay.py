@@ -11,7 +11,6 @@ from coala_kedro.imaging.overlay import (
     MODEL_COLOUR,
     SCALE_BAR_MM,
     axial_panel,
-    outline_figure,
     outline_gallery,
 )
 
@@ -32,6 +31,10 @@ def scan():
     reference = box(2, slice(5, 9), slice(10, 14))
     predicted = box(4, slice(5, 10), slice(20, 25))
     return scan_hu, reference, predicted
+
+
+def outline_figure(*panel):
+    return outline_gallery([axial_panel(*panel)])
 
 
 def rendered(figure):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ AXES = ("left_right", "front_back", "head_feet")
 
 _ENOUGH_FOR_ALL_AXES = 3
 _ALIKE_MM = 5.0
-"""Fits that differ by less (root mean square) are alike: the one that changes least is told."""
+"""Fits that differ by less (root mean square) are alike: the one that changes least is taken."""
 
 Xyz = tuple[float, float, float]
 
@@ -29,22 +29,6 @@ class Turned(NamedTuple):
 
     axes: str
     misplacement_mm: float
-
-
-class _Orientation(NamedTuple):
-    order: tuple[int, ...]
-    signs: tuple[int, ...]
-
-    @property
-    def axes(self) -> str:
-        if self.order != (0, 1, 2):
-            return "exchanged"
-        return ", ".join(axis for axis, sign in zip(AXES, self.signs, strict=True) if sign < 0)
-
-    @property
-    def n_changes(self) -> int:
-        moved = sum(was != now for was, now in enumerate(self.order))
-        return moved + sum(sign < 0 for sign in self.signs)
 
 
 def turned(centres_mm: Mapping[int, Xyz], expected_mm: Mapping[int, Xyz]) -> Turned | None:
@@ -69,18 +53,23 @@ def turned(centres_mm: Mapping[int, Xyz], expected_mm: Mapping[int, Xyz]) -> Tur
         points - points.mean(axis=0)
         for points in (np.array([place[i] for i in known]) for place in (centres_mm, expected_mm))
     )
-    ways = [*_orientations(all_axes=len(known) >= _ENOUGH_FOR_ALL_AXES)]
-    squares = np.array([((found[:, w.order] * w.signs - expected) ** 2).sum() for w in ways])
+    if len(known) >= _ENOUGH_FOR_ALL_AXES:
+        orders, signs = itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)
+        ways = [*itertools.product(orders, signs)]  # the first leaves everything as it is
+    else:
+        ways = [((0, 1, 2), (sign, 1, 1)) for sign in (1, -1)]
+    squares = np.array([((found[:, order] * sign - expected) ** 2).sum() for order, sign in ways])
     misfits_mm = np.sqrt(squares / len(known))
     alike = np.flatnonzero(misfits_mm <= misfits_mm.min() + _ALIKE_MM)
-    best = min(alike, key=lambda way: (ways[way].n_changes, squares[way]))
-    return Turned(ways[best].axes, float(np.sqrt(squares[0] - squares[best])))
+    best = min(alike, key=lambda way: (_n_changes(*ways[way]), squares[way]))
+    return Turned(_changes(*ways[best]), float(np.sqrt(squares[0] - squares[best])))
 
 
-def _orientations(*, all_axes: bool) -> Iterator[_Orientation]:
-    """Ways to turn and mirror a patient; the first is to leave everything as it is."""
-    if not all_axes:
-        yield from (_Orientation((0, 1, 2), (sign, 1, 1)) for sign in (1, -1))
-        return
-    for order in itertools.permutations(range(3)):
-        yield from (_Orientation(order, signs) for signs in itertools.product((1, -1), repeat=3))
+def _n_changes(order: tuple[int, ...], signs: tuple[int, ...]) -> int:
+    return sum(was != now for was, now in enumerate(order)) + sum(sign < 0 for sign in signs)
+
+
+def _changes(order: tuple[int, ...], signs: tuple[int, ...]) -> str:
+    if order != (0, 1, 2):
+        return "exchanged"
+    return ", ".join(axis for axis, sign in zip(AXES, signs, strict=True) if sign < 0)

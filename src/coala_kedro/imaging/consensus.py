@@ -4,12 +4,12 @@ With R readers every voxel is one of 2^R vote patterns ("reader 1 yes, reader 2 
 methods treat voxels of one pattern alike. So votes are counted once, and everything after works on
 a handful of patterns instead of millions of voxels.
 
-STAPLE can go wrong quietly. It estimates each reader's sensitivity from the voxels of this one
-scan; where lesions are few or small (the EXTERNAL cohort: 72 lesions in 50 scans) the prior is
-tiny, and one reader may come to dominate: a consensus of 1,817 voxels was seen where the majority
-outlined 577. Two readers hold no majority: the larger mask wins, or, where one holds all of the
-other, the smaller. Look at each reader's sensitivity and specificity, the iterations and the
-agreement with the majority's vote (`imaging.readers`) before trusting a consensus.
+STAPLE can go wrong without a sign. It estimates each reader's sensitivity from the voxels of this
+one scan; where lesions are few or small (the EXTERNAL cohort: 72 lesions in 50 scans) the prior is
+tiny, and one reader may come to dominate. Two readers hold no majority: the larger mask wins, or,
+where one holds all of the other, the smaller. Look at each reader's sensitivity and specificity,
+the iterations and the agreement with the majority's vote (`imaging.readers`) before trusting a
+consensus.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ the margin at exactly one half, and ITK's rounding decides over it. Here a tie i
 """
 
 MAX_ITERATIONS = 200_000
-"""Some ten seconds; ITK has no limit. Only masks that share no lesion were seen to come near it."""
+"""Some ten seconds; ITK has no limit. Only masks that share no lesion come near it."""
 
 MAX_READERS = 16
 
@@ -108,9 +108,7 @@ def count_votes(masks: Mapping[str, sitk.Image]) -> VotePatterns:
     readers = tuple(sorted(masks))
     _refuse_different_grids(masks, readers)
     reference = masks[readers[0]]
-    code = np.zeros(
-        tuple(reversed(reference.GetSize())), dtype=np.min_scalar_type(2 ** len(readers) - 1)
-    )
+    code = np.zeros(reference.GetSize()[::-1], np.min_scalar_type(2 ** len(readers) - 1))
     for bit, reader in enumerate(readers):
         outlined = labels_zyx(masks[reader], f"The mask of reader '{reader}'") != 0
         code |= outlined * code.dtype.type(1 << bit)
@@ -124,14 +122,14 @@ def count_votes(masks: Mapping[str, sitk.Image]) -> VotePatterns:
 def _refuse_different_grids(masks: Mapping[str, sitk.Image], readers: tuple[str, ...]) -> None:
     first = readers[0]
     faults = [
-        f"- reader '{reader}': {'; '.join(differences)}"
+        f"- reader '{reader}': {'; '.join(differences)}\n"
         for reader in readers[1:]
         if (differences := grid_differences(masks[reader], masks[first]))
     ]
     if faults:
         raise ValueError(
-            "\n".join([f"Masks are not on the grid of reader '{first}':", *faults])
-            + "\nResample them to their scan's grid first (nearest neighbour)."
+            f"Masks are not on the grid of reader '{first}':\n{''.join(faults)}"
+            "Resample them to their scan's grid first (nearest neighbour)."
         )
 
 

@@ -103,7 +103,7 @@ def _image_faults(image: sitk.Image) -> Iterator[Fault]:
 
 def _refuse(faults: Iterable[Fault], path: Path) -> None:
     for fault in faults:
-        raise VolumeError(f"{path}: {fault.told}", fault.code)
+        raise VolumeError(f"{path}: {fault.message}", fault.code)
 
 
 def _without_texts(image: sitk.Image) -> sitk.Image:
@@ -210,7 +210,7 @@ def check_length(path: Path) -> None:
     nifti = NiftiFile.at(path)
     if nifti is None or nifti.needed_bytes is None:
         read_grid(path)  # SimpleITK tells whether it is a volume
-    elif nifti.is_gzip and told_length(path) == nifti.needed_bytes % (1 << 32):
+    elif nifti.is_gzip and gzip_length(path) == nifti.needed_bytes % (1 << 32):
         return
     check_content(path)
 
@@ -246,8 +246,8 @@ def check_content(path: Path, needed_bytes: int = 0) -> int:
             n_bytes = _held_bytes(path, path.suffix == ".gz", MAX_VOLUME_BYTES)
     except _CUT as error:
         # What gzip says of another file quotes its first bytes.
-        told = "it is no gzip file" if isinstance(error, gzip.BadGzipFile) else error
-        raise VolumeError(f"{path} is truncated or damaged ({told})") from None
+        reason = "it is no gzip file" if isinstance(error, gzip.BadGzipFile) else error
+        raise VolumeError(f"{path} is truncated or damaged ({reason})") from None
     is_named_nifti = path.name.lower().endswith(_NIFTI)
     if (nifti or is_named_nifti) and n_bytes < needed:
         raise VolumeError(f"{path} is truncated or damaged ({n_bytes} of {needed} bytes)")
@@ -280,7 +280,7 @@ def write_volume(image: sitk.Image, path: Path) -> None:
                 raise VolumeError("what was written is not what is read")
 
 
-def told_length(path: Path) -> int:
+def gzip_length(path: Path) -> int:
     """Length of what a gzip file holds, modulo 2 ** 32, from its last bytes."""
     with path.open("rb") as file:
         file.seek(-min(4, path.stat().st_size), os.SEEK_END)

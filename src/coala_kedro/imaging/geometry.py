@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import SimpleITK as sitk
@@ -25,18 +24,8 @@ CANONICAL = "LPS"
 run to the patient's left, rows to the back (posterior), slices up (superior)."""
 
 
-class Grid(Protocol):
-    """What places voxels: an image, or a reader that has read the header of one."""
-
-    def GetDimension(self) -> int: ...  # noqa: D102, N802
-
-    def GetSize(self) -> tuple[int, ...]: ...  # noqa: D102, N802
-
-    def GetSpacing(self) -> tuple[float, ...]: ...  # noqa: D102, N802
-
-    def GetOrigin(self) -> tuple[float, ...]: ...  # noqa: D102, N802
-
-    def GetDirection(self) -> tuple[float, ...]: ...  # noqa: D102, N802
+Grid = sitk.Image | sitk.ImageFileReader
+"""What places voxels: an image, or a reader that has read the header of one."""
 
 
 def grid_differences(image: Grid, reference: Grid) -> list[str]:

@@ -93,19 +93,19 @@ def _nifti_voxels(path: Path) -> Voxels:
     start, n_bytes = stored.offset, int(np.prod(stored.shape)) * stored.dtype.itemsize
     if (stored.slope, stored.inter) != _UNSCALED or not stored.dtype.isnative:
         return _read_voxels(path)  # as it would be written anew
-    told = (str(stored.dtype), n_bytes, *_UNSCALED)
+    described = (str(stored.dtype), n_bytes, *_UNSCALED)
     with path.open("rb") as file:
         if file.read(2) != b"\x1f\x8b":
             file.seek(start)
-            return *told, _checksum(file, n_bytes)
+            return *described, _checksum(file, n_bytes)
         file.seek(-8, 2)
         crc32, length = (int.from_bytes(file.read(4), "little") for _ in range(2))
     with gzip.open(path) as unpacked:
         if length != (start + n_bytes) % 2**32:  # several members, or something after the voxels
             unpacked.seek(start)
-            return *told, _checksum(unpacked, n_bytes)
+            return *described, _checksum(unpacked, n_bytes)
         header = zlib.crc32(unpacked.read(start))
-    return *told, crc32 ^ _shifted(header, n_bytes)
+    return *described, crc32 ^ _shifted(header, n_bytes)
 
 
 def _checksum(file: BinaryIO | gzip.GzipFile, n_bytes: int) -> int:

@@ -20,13 +20,18 @@ from coala_kedro.imaging.geometry import (
     spacing_zyx_mm,
     volume_ml_per_voxel,
 )
-from coala_kedro.imaging.lesions import label_lesions, longest_axial_diameter_mm
-from coala_kedro.imaging.tissue import fat_hu, liver_hu
+from coala_kedro.imaging.lesions import label_lesions, longest_axial_diameter_mm, union_box
 
 Facts = dict[str, bool | int | float | str]
 
 SOFT_TISSUE_HU = (-200, 300)
-_SPATIAL_DIMENSIONS = 3
+_LARGE_SECTION = 0.1
+"""Share of the largest section from which a slice's median tells of the organ, not of its edge."""
+_FEW_VOXELS = 20
+"""Fewer may have one value by chance."""
+_BODY_HU, _BIN_HU, _WATER_HU = (-500, 600), 10, -20
+_MIN_FAT_SHARE, _PEAK = 0.01, 1.5
+"""What a peak of fat must be of all voxels in a bin, and by what factor higher than beside it."""
 
 Box = tuple[slice, ...]
 
@@ -49,7 +54,7 @@ def inspect_scan(scan: sitk.Image) -> Facts:
         "n_dimensions": scan.GetDimension(),
         "n_components": scan.GetNumberOfComponentsPerPixel(),
     }
-    if facts != {"n_dimensions": _SPATIAL_DIMENSIONS, "n_components": 1}:
+    if facts != {"n_dimensions": 3, "n_components": 1}:
         return facts
     if {*scan.GetSpacing()} == {1.0} and not any(scan.GetOrigin()):
         facts["is_default_grid"] = {*map(abs, scan.GetDirection()[::4])} == {1.0}
@@ -128,10 +133,11 @@ def inspect_anatomy(
 
     Returns:
         `liver_ml`; where there is a liver `liver_cut_share` (of its largest section, how much lies
-        in the border of the scan, the largest of the six sides), what `tissue.liver_hu`
-        tells of the liver without its lesions and, where the body has fat, `fat_hu` (see
-        `tissue.fat_hu`); where there is a spleen
-        `spleen_hu`; where there are two organs or more `turned_axes` and `misplacement_mm` (see
+        in the border of the scan, the largest of the six sides), `liver_hu` (median of the liver
+        without its lesions), `liver_hu_spread` (largest departure of a slice's median from it, of
+        slices with a tenth of the largest area or more), `n_blank_liver_slices` (of one value in
+        all the liver) and, where the body has fat, `fat_hu`; where there is a spleen `spleen_hu`;
+        where there are two organs or more `turned_axes` and `misplacement_mm` (see
         `arrangement.turned`); where there is a liver and a lesion `crlm_outside_liver_share` (of
         lesion voxels further than the margin from the liver), `crlm_share_of_liver` (of the voxels
         of liver or lesion) and `crlm_cut` (whether a lesion reaches the border of the scan).
@@ -139,8 +145,8 @@ def inspect_anatomy(
     scan, organs = oriented(scan), oriented(organs)  # the liver is looked at slice by slice
     crlm = None if crlm is None else oriented(crlm)
     hu, labels = sitk.GetArrayViewFromImage(scan), sitk.GetArrayViewFromImage(organs)
-    boxes = dict(enumerate(ndimage.find_objects(labels), start=1))
-    found = {organ: box for organ, box in boxes.items() if box is not None}
+    boxes = enumerate(ndimage.find_objects(labels), start=1)
+    found = {organ: box for organ, box in boxes if box is not None}
     facts: Facts = {"liver_ml": 0.0}
     centres = {
         i: _centre_mm(labels[found[i]] == i, found[i], organs) for i in expected_mm if i in found
@@ -189,33 +195,32 @@ def _inspect_liver(
     margin_mm: float,
 ) -> Facts:
     in_liver = labels[box] == liver
-    n_voxels = int(np.count_nonzero(in_liver))
+    n_liver = int(np.count_nonzero(in_liver))
     facts: Facts = {
-        "liver_ml": n_voxels * volume_ml_per_voxel(grid),
+        "liver_ml": n_liver * volume_ml_per_voxel(grid),
         "liver_cut_share": _cut_share(in_liver, box, labels.shape),
     }
-    facts |= fat_hu(hu[box[0]], labels[box[0]])
+    facts |= _fat_hu(hu[box[0]], labels[box[0]])
     if lesions is not None and lesions.any():
         in_lesion = lesions != 0
-        either = (
-            n_voxels
-            + int(np.count_nonzero(in_lesion))
-            - int(np.count_nonzero(in_lesion[box] & in_liver))
+        n_lesion = int(np.count_nonzero(in_lesion))
+        n_outside = _n_outside(in_lesion, labels == liver, spacing_zyx_mm(grid), margin_mm)
+        n_both = int(np.count_nonzero(in_lesion[box] & in_liver))
+        facts["crlm_outside_liver_share"] = n_outside / n_lesion
+        facts["crlm_share_of_liver"] = n_lesion / (n_liver + n_lesion - n_both)
+        facts["crlm_cut"] = any(
+            place.start == 0 or place.stop == length
+            for place, length in zip(union_box(in_lesion), in_lesion.shape, strict=True)
         )
-        facts["crlm_outside_liver_share"] = _share_outside(
-            in_lesion, labels == liver, spacing_zyx_mm(grid), margin_mm
-        )
-        facts["crlm_share_of_liver"] = int(np.count_nonzero(in_lesion)) / either
-        facts["crlm_cut"] = _touches_border(in_lesion)
         in_liver &= ~in_lesion[box]
-    return facts | liver_hu(hu[box], in_liver)
+    return facts | _liver_hu(hu[box], in_liver)
 
 
 def _cut_share(inside: np.ndarray, box: Box, shape: tuple[int, ...]) -> float:
     """Area of an organ in the border of the scan, as a share of its largest section that way."""
     shares = [0.0]
     for axis, (place, length) in enumerate(zip(box, shape, strict=True)):
-        areas = inside.sum(axis=tuple(other for other in range(inside.ndim) if other != axis))
+        areas = _areas(inside, axis)
         if place.start == 0:
             shares.append(float(areas[0] / areas.max()))
         if place.stop == length:
@@ -223,36 +228,69 @@ def _cut_share(inside: np.ndarray, box: Box, shape: tuple[int, ...]) -> float:
     return max(shares)
 
 
-def _touches_border(mask: np.ndarray) -> bool:
-    return any(
-        bool(mask.take(end, axis=axis).any()) for axis in range(mask.ndim) for end in (0, -1)
-    )
-
-
-def _share_outside(
+def _n_outside(
     in_lesion: np.ndarray, in_liver: np.ndarray, spacing_mm: tuple[float, ...], margin_mm: float
-) -> float:
+) -> int:
+    """Voxels of lesions further than the margin from the liver."""
     # A lesion is not outside the liver for being cut out of the organ mask: its own voxels count
     # by their distance to what is left of the liver. No further than the margin is looked.
     beyond = in_lesion & ~in_liver
-    if not beyond.any():
-        return 0.0
-    (box,) = ndimage.find_objects(beyond.view(np.uint8))
     around = tuple(
         slice(max(0, place.start - reach), place.stop + reach)
-        for place, reach in zip(box, [math.ceil(margin_mm / mm) for mm in spacing_mm], strict=True)
+        for place, reach in zip(
+            union_box(beyond), [math.ceil(margin_mm / mm) for mm in spacing_mm], strict=True
+        )
     )
-    n_outside = np.count_nonzero(beyond)
-    if in_liver[around].any():
+    if beyond.any() and in_liver[around].any():
         distance_mm = ndimage.distance_transform_edt(~in_liver[around], sampling=spacing_mm)
-        n_outside = np.count_nonzero(distance_mm[beyond[around]] > margin_mm)
-    return float(n_outside / np.count_nonzero(in_lesion))
+        beyond = distance_mm[beyond[around]] > margin_mm
+    return int(np.count_nonzero(beyond))
 
 
 def _centre_mm(inside: np.ndarray, box: Box, image: sitk.Image) -> Xyz:
     """Centre of the voxels of a mask within a box, xyz LPS mm."""
-    index = []
-    for axis, place in enumerate(box):
-        areas = inside.sum(axis=tuple(other for other in range(inside.ndim) if other != axis))
-        index.append(place.start + float(np.average(np.arange(len(areas)), weights=areas)))
+    all_areas = [_areas(inside, axis) for axis in range(inside.ndim)]
+    index = [
+        place.start + float(np.average(np.arange(len(areas)), weights=areas))
+        for place, areas in zip(box, all_areas, strict=True)
+    ]
     return image.TransformContinuousIndexToPhysicalPoint(index[::-1])
+
+
+def _areas(inside: np.ndarray, axis: int) -> np.ndarray:
+    """Voxels of a mask in each of its planes across an axis."""
+    return inside.sum(axis=tuple(other for other in range(inside.ndim) if other != axis))
+
+
+def _liver_hu(hu: np.ndarray, in_liver: np.ndarray) -> Facts:
+    """Density of the liver (z, y, x), slice by slice; nothing where the mask is empty."""
+    sections = [plane[inside] for plane, inside in zip(hu, in_liver, strict=True) if inside.any()]
+    if not sections:
+        return {}
+    median = float(np.median(np.concatenate(sections)))
+    large = max(map(len, sections)) * _LARGE_SECTION
+    medians = np.array([np.median(section) for section in sections if len(section) >= large])
+    blank = [s for s in sections if len(s) >= _FEW_VOXELS and s.min() == s.max()]
+    return {
+        "liver_hu": median,
+        "liver_hu_spread": float(np.abs(medians - median).max()),
+        "n_blank_liver_slices": len(blank),
+    }
+
+
+def _fat_hu(hu: np.ndarray, labels: np.ndarray) -> Facts:
+    """Density of fat: the peak below water in the histogram of the body (z, y, x).
+
+    It takes no mask: without the organs, muscle and fat are what remains. A peak is one that stands
+    well above what lies half its HU nearer to and further from 0, so the scale does not matter.
+    """
+    low, high = _BODY_HU
+    centres = np.arange(low, high, _BIN_HU) + _BIN_HU / 2
+    counts = np.zeros(len(centres), int)
+    for plane, organs in zip(hu, labels, strict=True):
+        counts += np.histogram(plane[organs == 0], len(centres), _BODY_HU)[0]
+    peak = int(counts[centres < _WATER_HU].argmax())
+    beside = np.interp(centres[peak] * np.array([0.5, 1.5]), centres, counts)
+    if counts[peak] < max(_MIN_FAT_SHARE * counts.sum(), _PEAK * beside.max(), 1):
+        return {}
+    return {"fat_hu": float(centres[peak])}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -27,19 +26,12 @@ MASK_CONSTANTS: dict[str, Any] = {
 _NAME_KEY = re.compile(r"Segment(\d+)_Name")
 
 
-@dataclass(frozen=True)
-class _Segment:
-    """One segment of a segmentation of 3D Slicer.
+class _Segment(NamedTuple):
+    """One segment of a segmentation of 3D Slicer."""
 
-    Attributes:
-        name: As its author typed it: it may tell who somebody is.
-        layer: Which of a voxel's values holds it: segments that overlap lie in several layers.
-        value: In that layer.
-    """
-
-    name: str
-    layer: int
-    value: int
+    name: str  # as its author typed it: it may tell who somebody is
+    layer: int  # which of a voxel's values holds it: segments that overlap lie in several layers
+    value: int  # in that layer
 
 
 def select_values(labels: sitk.Image, values: Collection[int]) -> sitk.Image:
@@ -86,9 +78,8 @@ def select_segments(
         segments = _segments(header, segmentation.GetNumberOfComponentsPerPixel() > 1)
     except ValueError:
         raise VolumeError("The header tells a segment's layer or value by no number") from None
-    if len({(s.layer, s.value) for s in segments}) < len(segments) or any(
-        s.value < 1 for s in segments
-    ):
+    values = {(s.layer, s.value) for s in segments if s.value >= 1}
+    if len(values) < len(segments):
         raise VolumeError("The header does not tell each segment's own value, from 1 up")
     chosen = [s for s in segments if re.fullmatch(pattern, s.name)]
     if not chosen:

@@ -91,8 +91,8 @@ class NiftiFile:
         except (OSError, EOFError, zlib.error):
             return None
         for n_bytes, kind in _HEADER_BYTES.items():
-            told = (int.from_bytes(block[:4], order) for order in ("little", "big"))
-            if n_bytes in told and len(block) >= n_bytes:
+            sizes = (int.from_bytes(block[:4], order) for order in ("little", "big"))
+            if n_bytes in sizes and len(block) >= n_bytes:
                 return cls(voxels, kind(block[:n_bytes], check=False), is_pair, is_gzip)
         return None
 
@@ -123,8 +123,8 @@ class NiftiFile:
         """Tell where the header contradicts itself or the file.
 
         Args:
-            n_bytes: Length of the file of the voxels, decompressed, if more than the header tells
-                of is to be told.
+            n_bytes: Length of the file of the voxels, decompressed; a file of more than the header
+                promises is at fault too.
 
         Yields:
             `no_orientation`, `spacing_contradiction`, `form_contradiction`,
@@ -217,16 +217,16 @@ class NiftiFile:
         if (needed := self.needed_bytes) is None:
             yield Fault("unreadable", f"its type of voxels is {int(self.header['datatype'])}")
         elif n_bytes is not None and n_bytes - needed >= (needed - offset) / self._size[-1]:
-            told = f"it holds {n_bytes} bytes, the header tells of {needed}"
-            yield Fault("senseless_header", told)
+            message = f"it holds {n_bytes} bytes, the header tells of {needed}"
+            yield Fault("senseless_header", message)
 
     def _rescale_faults(self) -> Iterator[Fault]:
         slope, intercept = (float(self.header[key]) for key in ("scl_slope", "scl_inter"))
         is_none = all(math.isnan(value) or value == 0 for value in (slope, intercept))
         is_one = slope != 0 and math.isfinite(slope) and math.isfinite(intercept)
         if not is_none and not is_one:
-            told = f"scl_slope is {slope:g} and scl_inter {intercept:g}"
-            yield Fault("rescale_contradiction", told)
+            message = f"scl_slope is {slope:g} and scl_inter {intercept:g}"
+            yield Fault("rescale_contradiction", message)
 
     def _grid_faults(self) -> Iterator[Fault]:
         if not (self._pixdim > 0).all() or not np.isfinite(self._pixdim).all():
@@ -237,14 +237,14 @@ class NiftiFile:
             if not np.isfinite(form.affine).all() or not form.spacing_mm.all():
                 yield Fault("senseless_header", f"its {form.name} holds NaN or a spacing of 0")
                 return
-            told_mm = self._pixdim * self._mm
-            if not np.allclose(form.spacing_mm, told_mm, rtol=SPACING_TOLERANCE, atol=0):
-                told = f"pixdim is {_shown(told_mm)} mm, the {form.name} says "
-                yield Fault("spacing_contradiction", f"{told}{_shown(form.spacing_mm)} mm")
+            pixdim_mm = self._pixdim * self._mm
+            if not np.allclose(form.spacing_mm, pixdim_mm, rtol=SPACING_TOLERANCE, atol=0):
+                message = f"pixdim is {_shown(pixdim_mm)} mm, the {form.name} says "
+                yield Fault("spacing_contradiction", f"{message}{_shown(form.spacing_mm)} mm")
         if not forms:
             yield Fault("no_orientation", "it has neither qform nor sform (both codes are 0)")
-        if len(forms) > 1 and (told := _difference(*forms)):
-            yield Fault("form_contradiction", told)
+        if len(forms) > 1 and (message := _difference(*forms)):
+            yield Fault("form_contradiction", message)
 
     def _counted_forms(self) -> list[_Form]:
         """The forms that count, the sform last."""

@@ -89,31 +89,6 @@ def axial_panel(
     )
 
 
-def outline_figure(
-    scan_hu: NDArray[np.number],
-    reference: BoolArray,
-    predicted: BoolArray,
-    spacing_mm: tuple[float, float, float],
-    title: str,
-) -> Figure:
-    """Draw both outlines on the slice of one scan with most lesion.
-
-    Args:
-        scan_hu: CT in HU, zyx, LPS.
-        reference: Consensus mask, boolean zyx on the scan's grid; green.
-        predicted: Model's mask, likewise; red.
-        spacing_mm: Voxel size in mm, (z, y, x).
-        title: Title of the figure.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: Scan and masks differ in shape.
-    """
-    return outline_gallery([axial_panel(scan_hu, reference, predicted, spacing_mm, title)])
-
-
 def outline_gallery(panels: Iterable[Panel], n_columns: int = 3) -> Figure:
     """Draw the panels of several scans in one figure, row by row.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nibabel
 
-from coala_kedro.imaging.files import told_length
+from coala_kedro.imaging.files import gzip_length
 
 _NEEDED = frozenset(
     ("sizeof_hdr", "regular", "dim", "datatype", "bitpix", "pixdim", "vox_offset", "scl_slope",
@@ -55,7 +55,7 @@ def looks_plain(path: Path) -> bool:
         OSError: The file cannot be read.
     """
     promised = _plain_bytes(path)
-    return promised is not None and promised % 2**32 == told_length(path)
+    return promised is not None and promised % 2**32 == gzip_length(path)
 
 
 def _plain_bytes(path: Path) -> int | None:
@@ -69,8 +69,8 @@ def _plain_bytes(path: Path) -> int | None:
     if not stored.startswith(_GZIP_START) or len(start) < _FIRST_VOXEL:
         return None
     header = nibabel.Nifti1Header(start[:_HEADER_BYTES], check=False)
-    told = [name for name in header if name not in _NEEDED and any(header[name].tobytes())]
+    further = [name for name in header if name not in _NEEDED and any(header[name].tobytes())]
     single = header["magic"].item() == header.single_magic.rstrip(b"\0")
-    if told or any(start[_HEADER_BYTES:]) or not single or header["vox_offset"] != _FIRST_VOXEL:
+    if further or any(start[_HEADER_BYTES:]) or not single or header["vox_offset"] != _FIRST_VOXEL:
         return None
     return _FIRST_VOXEL + math.prod(header.get_data_shape()) * int(header["bitpix"]) // 8

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import threading
 import warnings
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 
 class _Silence:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._catch = warnings.catch_warnings(action="ignore")
+        self._filters = ExitStack()
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._catch = warnings.catch_warnings(action="ignore")
-                self._catch.__enter__()
+                self._filters.enter_context(warnings.catch_warnings(action="ignore"))
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._catch.__exit__(None, None, None)
+                self._filters.close()
 
 
 _SILENCE = _Silence()

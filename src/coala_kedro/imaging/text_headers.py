@@ -1,7 +1,7 @@
 """NRRD and MetaImage: what their headers say of the grid and leave out, which files they name.
 
-Both are read by SimpleITK, which takes 1 mm for a spacing that is not told and left-posterior-
-superior for directions that are not, and ignores units. Formats:
+Both are read by SimpleITK, which takes 1 mm for a spacing that is absent and left-posterior-
+superior for absent directions, and ignores units. Formats:
 https://teem.sourceforge.net/nrrd/format.html, https://itk.org/Wiki/ITK/MetaIO/Documentation
 """
 
@@ -62,15 +62,15 @@ def named_in_header(start: bytes) -> list[str]:
     ]
 
 
-def _names(told: str, further: bytes) -> list[str]:
-    """File names from what a header tells, and from the lines after it where it tells a list."""
-    if not told or told.upper() == "LOCAL":
+def _names(value: str, further: bytes) -> list[str]:
+    """File names from a field's value, and from the lines after it where they are a list."""
+    if not value or value.upper() == "LOCAL":
         return []
-    if told.upper().split()[0] == "LIST":
+    if value.upper().split()[0] == "LIST":
         lines = further.decode(errors="replace").splitlines()
         return [line.strip() for line in lines if line.strip()]
-    if not (numbered := _NUMBERED.fullmatch(told)):
-        return [told]
+    if not (numbered := _NUMBERED.fullmatch(value)):
+        return [value]
     first, last, step = map(int, numbered[2].split()[:3])
     numbers = range(first, last + (1 if step > 0 else -1), step or 1)
     return [numbered[1] % number for number in numbers[:_MAX_FILES]]
@@ -104,7 +104,7 @@ def stored_bytes(path: Path) -> int:
 
 
 def surplus_fault(path: Path, promised_bytes: int, n_slices: int) -> str:
-    """Why a NRRD or MetaImage has more raw voxels than told, in words; empty if it has not.
+    """Why a NRRD or MetaImage has more raw voxels than it says, in words; empty if it has not.
 
     Slices left out of the header are left out of the volume.
 
@@ -168,17 +168,17 @@ def _fields(path: Path) -> Header:
 def _nrrd_faults(header: Header) -> Iterator[Fault]:
     # `none` stands for an axis that is not of space, such as the segments of a `.seg.nrrd`.
     if header.get("space directions", "").count("(") < _SPATIAL:
-        told = f"it has no `space directions`, or fewer than {_SPATIAL}"
-        yield Fault("no_orientation" if "spacings" in header else "no_spacing", told)
+        message = f"it has no `space directions`, or fewer than {_SPATIAL}"
+        yield Fault("no_orientation" if "spacings" in header else "no_spacing", message)
     space = header.get("space", "")
     if not _PATIENT_SPACE.fullmatch(space):
         named = _shown(space) if space else "not told"
-        told = f"its `space` is {named}, which does not tell left from right"
-        yield Fault("no_orientation", told)
+        message = f"its `space` is {named}, which does not tell left from right"
+        yield Fault("no_orientation", message)
     units = set(re.findall(r'"([^"]*)"', header.get("space units", "")))
     if units - {"mm", "", "millimeter", "millimeters"}:
-        told = f"its `space units` are {', '.join(sorted(map(_shown, units)))}"
-        yield Fault("spacing_contradiction", told)
+        message = f"its `space units` are {', '.join(sorted(map(_shown, units)))}"
+        yield Fault("spacing_contradiction", message)
 
 
 def _metaimage_faults(header: Header) -> Iterator[Fault]:
@@ -190,18 +190,20 @@ def _metaimage_faults(header: Header) -> Iterator[Fault]:
     # Slices may overlap, voxels within them may not.
     both = spacing[:_IN_PLANE], size[:_IN_PLANE]
     if len(spacing) and len(size) and not np.allclose(*both, rtol=SPACING_TOLERANCE, atol=0):
-        told = f"ElementSpacing is {header['ElementSpacing']}, ElementSize {header['ElementSize']}"
-        yield Fault("spacing_contradiction", told)
+        message = (
+            f"ElementSpacing is {header['ElementSpacing']}, ElementSize {header['ElementSize']}"
+        )
+        yield Fault("spacing_contradiction", message)
     if not any(key in header for key in _DIRECTIONS):
-        told = "it has no TransformMatrix, which tells left from right"
-        yield Fault("no_orientation", told)
+        message = "it has no TransformMatrix, which tells left from right"
+        yield Fault("no_orientation", message)
     if (unit := header.get("DistanceUnits", "mm")) not in ("mm", "?"):
         yield Fault("spacing_contradiction", f"its DistanceUnits are {_shown(unit)}")
     for part, none in (("Slope", 1), ("Offset", 0)):
         name = f"ElementToIntensityFunction{part}"
         if (_numbers(header.get(name, "")) != none).any():
-            told = f"its {name} is {header[name]}, which readers ignore"
-            yield Fault("rescale_contradiction", told)
+            message = f"its {name} is {header[name]}, which readers ignore"
+            yield Fault("rescale_contradiction", message)
 
 
 def _is_true(text: str) -> bool:

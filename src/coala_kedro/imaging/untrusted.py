@@ -35,11 +35,11 @@ class Fault(NamedTuple):
 
     Attributes:
         code: The check of screening that it fails.
-        told: What the file says, in words.
+        message: What is wrong, in words.
     """
 
     code: str
-    told: str
+    message: str
 
 
 def file_fault(path: Path) -> str:
