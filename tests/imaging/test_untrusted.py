@@ -160,6 +160,7 @@ def test_a_data_file_beside_its_header_or_below_is_read(folder, suffix, place):
 
 
 META_LINE, NRRD_LINE = "ElementDataFile = {file}\n", "data file: {file}\n"
+LONG_LIST = "ElementDataFile = LIST\n" + "=LOCAL\n" * 200_000 + "{file}\n"
 SPELLINGS = {
     "colon": (".mhd", MHD, META_LINE, "ElementDataFile: {file}\n"),
     "twice the sign": (".mhd", MHD, META_LINE, "ElementDataFile == {file}\n"),
@@ -168,6 +169,8 @@ SPELLINGS = {
     "end of a text": (".mhd", MHD, META_LINE, "ElementDataFile\0 = {file}\n"),
     "not the first": (".mhd", MHD, META_LINE, f"Comment = {META_LINE[:-7]}LOCAL\n{META_LINE}"),
     "far below": (".mhd", MHD, META_LINE, f"Comment = {'x' * (1 << 20)}\n{META_LINE}"),
+    "far below in a list": (".mhd", MHD, META_LINE, LONG_LIST),
+    "list with lengths": (".nhdr", NHDR, NRRD_LINE, "data file: SKIPLIST\n0 {file}\n"),
     "other line ends": (".nhdr", NHDR, NRRD_LINE, f"# \r{NRRD_LINE}"),
     "key and value before": (".nhdr", NHDR, NRRD_LINE, f"data file:=LOCAL\n{NRRD_LINE}"),
 }
@@ -176,12 +179,13 @@ SPELLINGS = {
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_a_data_file_elsewhere_is_found_however_it_is_spelt(folder, secret, name):
     suffix, header, line, spelt = SPELLINGS[name]
-    (folder / "=LOCAL").touch()
+    for decoy in ("=LOCAL", "SKIPLIST"):
+        (folder / decoy).touch()
     path = folder / f"scan{suffix}"
     text = header.replace(line, spelt).format(size=SIZE, file=secret)
     path.write_bytes(text.encode())
     for read in (read_volume, read_whole_volume, read_grid):
-        with pytest.raises(VolumeError, match=r"outside its folder|has no end"):
+        with pytest.raises(VolumeError, match=r"outside its folder|longer than|cannot be had"):
             read(path)
 
 

@@ -66,7 +66,7 @@ def _names(value: str, further: bytes) -> list[str]:
     """File names from a field's value, and from the lines after it where they are a list."""
     if not value or value.upper() == "LOCAL":
         return []
-    if value.upper().split()[0] == "LIST":
+    if value.upper().split()[0] in ("LIST", "SKIPLIST"):
         lines = further.decode(errors="replace").splitlines()
         return [line.strip() for line in lines if line.strip()]
     if not (numbered := _NUMBERED.fullmatch(value)):
@@ -82,11 +82,11 @@ def data_file_fault(path: Path) -> str:
     A header could name any file of this machine, which would then be read as voxels. So they lie in
     the header's folder, or below it, links included.
     """
-    start = _start(path)
-    if len(start) == _MAX_HEADER_BYTES == len(_header(start, _is_nrrd(path))):
-        return "its header has no end"
-    folder = path.resolve().parent
-    for name in named_in_header(start):
+    start, folder = _start(path), path.resolve().parent
+    names, is_endless = named_in_header(start), _header(start, _is_nrrd(path)) == start
+    if len(start) == _MAX_HEADER_BYTES and (names or is_endless):
+        return "its header is longer than any"
+    for name in names:
         place = PurePosixPath(name)
         if place.is_absolute() or ".." in place.parts or not name.isprintable():
             return "its header names a data file outside its folder: put both into one"
