@@ -53,7 +53,7 @@ def data_files(path: Path) -> list[str]:
 
 def named_in_header(start: bytes) -> list[str]:
     """The same from a file's first bytes: of everything there that a reader might take for one."""
-    header = _header(start, is_nrrd=True) if start.startswith(b"NRRD") else start
+    header = _header(start, is_nrrd=True) if start.startswith(b"NRRD") else b""
     return [
         name
         for pattern, text in ((_NRRD_FILE, header), (_META_FILE, start))
