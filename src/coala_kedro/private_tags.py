@@ -24,7 +24,7 @@ class PrivateTagsHooks:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Say nobody's name where MLflow would tell user, script and repository.
+        """Leave user, script and repository out of MLflow's tags, unless a parameter asks for them.
 
         Raises:
             ValueError: The parameter is neither true nor false.
@@ -39,7 +39,7 @@ class PrivateTagsHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Leave folders out of what kedro-mlflow, which comes next, makes tags of."""
+        """Leave folders out of the parameters of the run, which kedro-mlflow turns into tags."""
         if not self._keeps_all:
             run_params["project_path"] = ""
             run_params["runtime_params"] = _without_places(run_params["runtime_params"] or {})

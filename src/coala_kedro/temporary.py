@@ -15,13 +15,16 @@ _ALIVE = ".alive"
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Have a folder for a while, closed to other users, below the system's for temporary files.
+    """A temporary folder, closed to other users; removed at the end.
 
     What a killed process left under the same prefix is removed first: the kernel's lock on a file
     in it (`flock`) has ended with the process.
 
     Args:
         prefix: Of its name.
+
+    Yields:
+        The folder, below the system's for temporary files (`TMPDIR`).
     """
     _remove_left(prefix)
     folder = Path(tempfile.mkdtemp(prefix=prefix))
@@ -35,7 +38,7 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 
 
 def _remove_left(prefix: str) -> None:
-    for mark in Path(tempfile.gettempdir()).glob(f"{prefix}*/{_ALIVE}"):
-        with suppress(OSError), mark.open("rb") as file:  # another user's, or gone by now
+    for alive in Path(tempfile.gettempdir()).glob(f"{prefix}*/{_ALIVE}"):
+        with suppress(OSError), alive.open("rb") as file:  # another user's, or gone by now
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while its process lives
-            shutil.rmtree(mark.parent, ignore_errors=True)
+            shutil.rmtree(alive.parent, ignore_errors=True)

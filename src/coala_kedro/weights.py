@@ -1,4 +1,4 @@
-"""Whether a network's checkpoint is weights and nothing else, and its plans name networks alone."""
+"""Checks that loading a network runs no foreign code: neither its checkpoint nor its plans."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def check_plans(path: Path) -> None:
 
     Raises:
         UnsafeCheckpointError: They name something else.
-        CheckpointFormatError: They are none.
+        CheckpointFormatError: They are no plans of nnU-Net 2.
     """
     try:
         plans = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Between images and arrays: one grid, one order of axes, whole-number labels."""
+"""Grids, orientations and labels of images, and the way between images and arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a volume is: its voxels and where they lie, however its file is written."""
+"""Fingerprints of volumes: of voxels and geometry, however the file is written."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _fingerprint(name: str, *_version: int) -> str:
 
 
 def volume_identity(path: str | Path) -> VolumeIdentity:
-    """Tell what a file holds; a gzipped NIfTI that is not scaled is known without reading it.
+    """Voxels and geometry of a file; of a gzipped NIfTI that is not scaled without unpacking it.
 
     Raises:
         VolumeError: It is no volume.
