@@ -80,8 +80,9 @@ def room_in(
 
 def disk_full(error: OSError, folder: Path, what: str, needed_bytes: int) -> str:
     """What to say of an error in writing; empty where the disk is not full."""
-    is_full = error.errno in _REFUSALS
-    return _words(error.errno, folder, what, needed_bytes) if is_full else ""
+    if error.errno not in _REFUSALS:
+        return ""
+    return _words(error.errno, folder, what, needed_bytes)
 
 
 def force_to_disk(path: Path) -> None:
