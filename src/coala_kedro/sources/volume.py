@@ -169,7 +169,9 @@ class SourceVolume:
                 raise VolumeError(message, error.code) from None
 
     def _named_otherwise(self, place: Path) -> AbstractContextManager[Path]:
-        return under_no_name(place) if self.format == "volume" else nullcontext(place)
+        """Hide a path from the libraries that print it, where it may tell who somebody is."""
+        hides = self.format == "volume" and self.alias
+        return under_no_name(place) if hides else nullcontext(place)
 
     @property
     def fingerprint(self) -> str:
@@ -193,9 +195,8 @@ class SourceVolume:
             DownloadError: It cannot be downloaded.
         """
         with fetched(self.location, self.storage_options, self.title) as path:
-            yield dataclasses.replace(
-                self, location=str(path), storage_options={}, alias=self.title
-            )
+            alias = self.alias if path == local_path(self.location) else self.title
+            yield dataclasses.replace(self, location=str(path), storage_options={}, alias=alias)
 
     @property
     def title(self) -> str:
