@@ -5,6 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from coala_kedro.imaging.files import VolumeError, read_whole_volume
+from coala_kedro.imaging.text_headers import named_in_header
 
 VOXELS = np.arange(4 * 5 * 6, dtype=np.int16).reshape(6, 5, 4)
 NRRD = {
@@ -145,3 +146,10 @@ def test_field_names_of_a_nrrd_may_have_capitals(tmp_path):
     told = b"Space: left-posterior-superior\nsizes"
     path.write_bytes(path.read_bytes().replace(b"sizes", told, 1))
     assert read_whole_volume(path).GetSpacing() == (2, 2, 5)
+
+
+def test_a_word_that_comes_again_and_again_is_not_searched_for_from_each():
+    """Or a file of 1 MiB would keep a run for minutes."""
+    again = b"ElementDataFile" * (1 << 16)
+    assert named_in_header(again) == []
+    assert named_in_header(again + b" = scan.raw\n") == ["scan.raw"]

@@ -1,4 +1,4 @@
-"""A study that is killed at ten random moments ends like one that never was."""
+"""A study that is killed at twenty random moments ends like one that never was."""
 
 import os
 import random
@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed_study")]
 
-N_KILLS, SEED, LIMIT_S = 10, 4, 400
+N_KILLS, SEED, LIMIT_S = 20, 4, 400
 TRAININGS = [
     (m, s, k) for m in ("teacher", "student") for s in ("lowres", "cascade") for k in range(5)
 ]
@@ -59,7 +59,7 @@ def status_of(zygote):
     return int(zygote.stdout.readline())
 
 
-def test_ten_kills_change_nothing(study, miniature, zygote, epochs_begun, tmp_path):
+def test_twenty_kills_change_nothing(study, miniature, zygote, epochs_begun, tmp_path):
     epochs = miniature.protocol.epochs
     plan = len(TRAININGS) * epochs
     folders = [study.fold_folder(*training) for training in TRAININGS]

@@ -24,8 +24,9 @@ _META_END = re.compile(
     rb"(?:\s*[^\s=:][^=:\n]*[=:][^\n]*\n)*?[ \t]*ElementDataFile[ \t]*[=:][^\n]*(?:\n|$)"
 )
 _NRRD_FILE = re.compile(rb"(?:^|[\r\n])[ \t]*data ?file:([^\r\n]*)", re.I)
-_META_FILE = re.compile(rb"ElementDataFile[^=:]*[=:][=:\s]*([^\r\n]*)")
-"""As MetaIO reads it: with `:` for `=`, line ends before it, and names that end at a NUL."""
+_META_FILE = re.compile(rb"ElementDataFile(?:(?!ElementDataFile)[^=:])*[=:][=:\s]*([^\r\n]*)")
+"""As MetaIO reads it: with `:` for `=`, line ends before it, and names that end at a NUL. The
+search stops at the next such word: a file of nothing else would take minutes."""
 _NUMBERED = re.compile(r"([^\s%]*%0?\d{0,2}d[^\s%]*)((?:\s+-?\d+){3,4})")
 _MAX_FILES = 1 << 20
 
@@ -52,7 +53,7 @@ def data_files(path: Path) -> list[str]:
 
 
 def named_in_header(start: bytes) -> list[str]:
-    """The same from a file's first bytes: of everything there that a reader might take for one."""
+    """Names of data files in a file's first bytes, of all that a reader might take for one."""
     header = _header(start, is_nrrd=True) if start.startswith(b"NRRD") else b""
     return [
         name
@@ -85,7 +86,7 @@ def data_file_fault(path: Path) -> str:
     start, folder = _start(path), path.resolve().parent
     names, is_endless = named_in_header(start), _header(start, _is_nrrd(path)) == start
     if len(start) == _MAX_HEADER_BYTES and (names or is_endless):
-        return "its header is longer than any"
+        return f"its header is longer than {_MAX_HEADER_BYTES} bytes"
     for name in names:
         place = PurePosixPath(name)
         if place.is_absolute() or ".." in place.parts or not name.isprintable():
@@ -98,7 +99,7 @@ def data_file_fault(path: Path) -> str:
 
 
 def stored_bytes(path: Path) -> int:
-    """Of a volume's files."""
+    """Size of a volume's file and of the data files that its header names."""
     files = (path.parent / name for name in data_files(path))
     return path.stat().st_size + sum(file.stat().st_size for file in files if file.is_file())
 
@@ -114,7 +115,7 @@ def surplus_fault(path: Path, promised_bytes: int, n_slices: int) -> str:
         n_slices: As the header says.
     """
     header = _header(_start(path), _is_nrrd(path))
-    fields = _fields(path)
+    fields = _fields(header, _is_nrrd(path))
     is_raw = fields.get("encoding", "").lower() == "raw" or _is_true(fields.get("BinaryData", ""))
     if not is_raw or _is_true(fields.get("CompressedData", "")):
         return ""
@@ -131,7 +132,7 @@ def text_header_faults(path: Path) -> Iterator[Fault]:
         `no_orientation`, `no_spacing`, `spacing_contradiction`, `rescale_contradiction`,
         `senseless_header`.
     """
-    fields = _fields(path)
+    fields = _fields(_header(_start(path), _is_nrrd(path)), _is_nrrd(path))
     if "sizes" in fields:
         yield from _nrrd_faults(fields)
     elif "NDims" in fields:
@@ -156,12 +157,12 @@ def _header(start: bytes, is_nrrd: bool) -> bytes:
     return start[: end.end()] if end else start
 
 
-def _fields(path: Path) -> Header:
+def _fields(header: bytes, is_nrrd: bool) -> Header:
     """Values by name; a NRRD's names in small letters, for they may be written in any."""
     fields = {}
-    for line in re.split(_LINE_END, _header(_start(path), _is_nrrd(path))):
+    for line in re.split(_LINE_END, header):
         name, *value = re.split("[=:]", line.decode("latin-1"), maxsplit=1)
-        fields[(name.lower() if _is_nrrd(path) else name).strip()] = "".join(value).strip()
+        fields[(name.lower() if is_nrrd else name).strip()] = "".join(value).strip()
     return fields
 
 

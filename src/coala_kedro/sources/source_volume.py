@@ -172,9 +172,11 @@ class SourceVolume:
         Raises:
             VolumeError: As `whole`.
         """
+        # A path that may tell who somebody is: libraries would print it.
+        is_hidden = self.format == "volume" and self.alias
         with (
             fetched(self.location, self.storage_options, self.title) as place,
-            under_no_name(place) if self.format == "volume" else nullcontext(place) as path,
+            under_no_name(place) if is_hidden else nullcontext(place) as path,
         ):
             try:
                 yield path
@@ -207,9 +209,8 @@ class SourceVolume:
             DownloadError: It cannot be downloaded.
         """
         with fetched(self.location, self.storage_options, self.title) as path:
-            yield dataclasses.replace(
-                self, location=str(path), storage_options={}, alias=self.title
-            )
+            alias = self.alias if path == local_path(self.location) else self.title
+            yield dataclasses.replace(self, location=str(path), storage_options={}, alias=alias)
 
     @property
     def title(self) -> str:
