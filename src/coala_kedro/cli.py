@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +27,7 @@ from coala_kedro.cohort import (
 from coala_kedro.disk import DiskFullError, written_whole
 from coala_kedro.sources.entries import Proposal, examples
 from coala_kedro.sources.proposal import propose
-from coala_kedro.sources.scan_table import ClinicalSheet, SheetError
+from coala_kedro.sources.proposed_table import ClinicalSheet, SheetError
 from coala_kedro.tables import TableError, read_table
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +72,7 @@ def new(
         raise click.ClickException("--clinical and --clinical-columns go together.")
     for stream in (sys.stdout, sys.stderr):  # a locale need not know what a folder is called
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with _told(pseudonyms):
+    with _errors_shown(pseudonyms):
         proposal = propose(
             name,
             folder.absolute(),
@@ -85,26 +84,25 @@ def new(
         )
     others = [p.parent.name for p in (ROOT / "data/01_raw" / name).glob("*/scans.csv")]
     if {*others} - {cohort}:
-        proposal.untold.append(
+        proposal.to_check.append(
             f"Who is in another cohort of {name} too: everybody has a new patient_id here. Give a "
             "patient the same in both, or nobody can tell that the models were trained on them."
         )
+    click.echo("\n".join(proposal.found))
+    for relative, content in proposal.files.items():
+        _write(relative, content)
     _load(proposal, cohort)
-    proposal.files[f"conf/{name}/catalog.yml"] = proposal.catalog(name)
-    for line in proposal.found:
-        click.echo(line)
-    _write(proposal)
-    if proposal.untold:
-        click.secho("\nWhat could not be told:", bold=True)
-        for line in proposal.untold:
-            click.echo(f"- {line}")
+    _write(f"conf/{name}/catalog.yml", proposal.catalog(name))
+    if proposal.to_check:
+        click.secho("\nTo be checked:", bold=True)
+        click.echo("\n".join(f"- {line}" for line in proposal.to_check))
     namespace = f"kedro run --env {name} --pipelines preprocessing --namespaces {cohort}"
     click.echo(f"\nThen: {namespace}")
 
 
 @contextmanager
-def _told(pseudonyms: bool) -> Iterator[None]:
-    """Tell what goes wrong; with pseudonyms, without what may tell who somebody is."""
+def _errors_shown(pseudonyms: bool) -> Iterator[None]:
+    """Show what goes wrong; with pseudonyms, without what may tell who somebody is."""
     try:
         yield
     except SheetError as error:
@@ -134,7 +132,7 @@ def _sheet(
 
 
 def _taken(raw: Path, own: str) -> set[str]:
-    """Patient ids that scan tables and pseudonyms of others have, for the study joins them."""
+    """Patient ids in scan tables and pseudonyms of others, for the study joins them."""
     tables = [path for folder in ("*", "*/*") for path in raw.glob(f"{folder}/*.csv")]
     others = [path for path in tables if not path.is_relative_to(raw / own)]
     return {
@@ -143,32 +141,24 @@ def _taken(raw: Path, own: str) -> set[str]:
 
 
 def _load(proposal: Proposal, cohort: str) -> None:
-    """Load what is proposed, as it would be once it is written, and note what does not fit."""
-    loaded: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for relative, text in proposal.files.items():
-            _write_new(Path(folder, relative), text)
-        for relative, target in proposal.links.items():
-            _link_new(Path(folder, relative), target)
-        for key, entry in [*proposal.entries.items()]:
-            files = {
-                option: str(ROOT / value if (ROOT / value).exists() else Path(folder, value))
-                for option, value in entry.items()
-                if option in ("filepath", "path", "pseudonyms")
-            }
-            try:
-                dataset: Any = AbstractDataset.from_config(key, entry | files)
-                loaded[key] = dataset.load()
-            except DatasetError as error:
-                proposal.put_aside(key, str(error).replace(f"{folder}/", ""))
+    """Load every proposed entry, and note what does not load or fit."""
+    loaded: list[Any] = []
+    for key, entry in [*proposal.entries.items()]:
+        options = {o: entry[o] for o in ("filepath", "path", "pseudonyms") if o in entry}
+        files = {option: str(ROOT / path) for option, path in options.items()}
+        try:
+            dataset: Any = AbstractDataset.from_config(key, entry | files)
+            loaded.append(dataset.load())
+        except DatasetError as error:
+            proposal.reject(key, str(error).replace(f"{ROOT}/", ""))
     if len(loaded) == len(proposal.entries):
-        table, scans, masks, _ = loaded.values()
-        proposal.untold += _mismatches(cohort, table, scans, masks)
+        table, scans, masks, _ = loaded
+        proposal.to_check += _mismatches(cohort, table, scans, masks)
 
 
 def _mismatches(cohort: str, table: pd.DataFrame, scans: Any, masks: Any) -> Iterator[str]:
     """What is wrong with the scan table, and scans of it that no file fits."""
-    gaps = {"timepoint": "pre", "acquired_on": "2000-01-01"}  # which are told already
+    gaps = {"timepoint": "pre", "acquired_on": "2000-01-01"}  # these are listed already
     try:
         table = check_scan_table(table.fillna(gaps), cohort)
     except CohortError as error:
@@ -177,28 +167,29 @@ def _mismatches(cohort: str, table: pd.DataFrame, scans: Any, masks: Any) -> Ite
     outlined = scans_with_role(table, *OUTLINED_ROLES) if masks else []
     masks = {key.rpartition("/")[2] for key in masks}
     for what, ids, found in (("volume", table["scan_id"], scans), ("mask", outlined, masks)):
-        if absent := sorted({*ids} - {*found}):
+        if absent := {*ids} - {*found}:
             yield (
                 f"The {what} of {len(absent)} of {len(table)} scans "
-                f"({', '.join(examples(absent))}): no {what} fits the entry. Mend its pattern, or "
+                f"({examples(absent)}): no {what} fits the entry. Mend its pattern, or "
                 "the scans' rows in scans.csv."
             )
 
 
-def _write(proposal: Proposal) -> None:
-    links = ((relative, partial(_link_new, target=to)) for relative, to in proposal.links.items())
-    files = (
-        (relative, partial(_write_new, text=text)) for relative, text in proposal.files.items()
-    )
-    for relative, write in (*links, *files):
-        try:
-            write(ROOT / relative)
-        except FileExistsError:
-            click.secho(f"{relative} is there already and was left as it is.", fg="yellow")
-        except DiskFullError as error:
-            raise click.ClickException(str(error)) from None
+def _write(relative: str, content: str | Path) -> None:
+    """Write a text below the project, or a link to a folder, and say so."""
+    path = ROOT / relative
+    try:
+        if isinstance(content, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(content)
         else:
-            click.echo(f"wrote {relative}")
+            _write_new(path, content)
+    except FileExistsError:
+        click.secho(f"{relative} is there already and was left as it is.", fg="yellow")
+    except DiskFullError as error:
+        raise click.ClickException(str(error)) from None
+    else:
+        click.echo(f"wrote {relative}")
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -211,8 +202,3 @@ def _write_new(path: Path, text: str) -> None:
         open(unfinished, "xb", opener=partial(os.open, mode=mode)) as file,
     ):
         file.write(content)
-
-
-def _link_new(path: Path, target: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target)

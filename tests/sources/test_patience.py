@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from coala_kedro.sources import DownloadError, find_volumes, patience, storage
+from coala_kedro.sources import DownloadError, find_volumes, storage
 from coala_kedro.sources.storage import fetched
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,7 @@ def half_an_answer(connection):
 @pytest.mark.parametrize("scheme", ["s3", "http"])
 def test_a_storage_that_falls_silent_is_given_up_with_words(monkeypatch, scheme):
     """With shorter limits; a black hole with the real ones is below."""
-    monkeypatch.setattr(patience, "SILENCE_S", 0.3)
+    monkeypatch.setattr(storage, "SILENCE_S", 0.3)
     monkeypatch.setattr(storage, "WAITS_S", (0.01,))
     begun = time.monotonic()
     with listener(half_an_answer) as address:

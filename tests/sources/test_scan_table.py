@@ -5,7 +5,7 @@ import SimpleITK as sitk
 from dicom_writer import write_series
 from pydantic import ValidationError
 
-from coala_kedro.sources.scan_table import ClinicalSheet, SheetError, propose_scan_table
+from coala_kedro.sources.proposed_table import ClinicalSheet, SheetError, propose_scan_table
 from coala_kedro.tables import read_table
 
 SCAN = sitk.GetImageFromArray(np.zeros((2, 4, 4), np.int16))

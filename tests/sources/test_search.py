@@ -238,6 +238,7 @@ def test_a_storage_that_cannot_be_listed(faulty, monkeypatch):
 def test_a_layout_that_cannot_be_right(arguments, told):
     right = {"path": "/data", "pattern": "{scan_id}.nii", "format": "volume", "segments": ""}
     check_layout(**right)
+    check_layout(**right | {"path": "memory://scans"})
     with pytest.raises(SourceError, match=told) as error:
         check_layout(**right | arguments)
     assert "secret" not in str(error.value)

@@ -7,7 +7,8 @@ import pytest
 import SimpleITK as sitk
 from dicom_writer import write_seg, write_series
 
-from coala_kedro.sources.survey import Layout, generalise, lesion_labels, survey
+from coala_kedro.sources.patterns import Layout, generalise
+from coala_kedro.sources.survey import lesion_labels, survey
 
 
 @pytest.mark.parametrize(

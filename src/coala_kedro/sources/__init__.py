@@ -5,11 +5,10 @@ an object in a bucket.
 """
 
 from coala_kedro.imaging.dicom_stacks import SeriesChoice
-from coala_kedro.sources.choice import SEGMENT_FORMATS, Values, several
-from coala_kedro.sources.pseudonyms import read_pseudonyms
-from coala_kedro.sources.search import SourceError, check_layout, find_volumes
+from coala_kedro.sources.choice import SEGMENT_FORMATS, SourceError, Values, several
+from coala_kedro.sources.search import check_layout, find_volumes, read_pseudonyms
+from coala_kedro.sources.source_volume import Format, SourceVolume
 from coala_kedro.sources.storage import DownloadError
-from coala_kedro.sources.volume import Format, SourceVolume
 
 __all__ = [
     "SEGMENT_FORMATS",

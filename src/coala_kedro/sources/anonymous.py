@@ -49,7 +49,7 @@ def _anonymous_part(part: str) -> str:
         if not any(map(_is_known, words)):
             return rest[0] + ending
     pieces = [
-        piece if _PLACEHOLDER.fullmatch(piece) else _WORD.sub(_word_or_star, piece)
+        piece if _PLACEHOLDER.fullmatch(piece) else _WORD.sub(_known_or_star, piece)
         for piece in [before, *rest]
     ]
     return re.sub(r"\*[*\s]*", "*", "".join(pieces))
@@ -59,5 +59,5 @@ def _is_known(word: str) -> bool:
     return len(word) <= _MAX_DIGITS if word.isdecimal() else word.lower() in _KNOWN_WORDS
 
 
-def _word_or_star(word: re.Match[str]) -> str:
+def _known_or_star(word: re.Match[str]) -> str:
     return word[0] if _is_known(word[0]) else "*"

@@ -1,10 +1,10 @@
-"""What is proposed for a hospital: catalog entries, files, and what is said of them."""
+"""What is proposed for a hospital: catalog entries and files, and what is to be checked."""
 
 from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,20 @@ from typing import Any
 import yaml
 
 from coala_kedro.sources.anonymous import anonymous_pattern, is_anonymous
-from coala_kedro.sources.search import pattern_expression
-from coala_kedro.sources.survey import Layout
+from coala_kedro.sources.patterns import Layout
 
 Entry = dict[str, Any]
 
-_RAW_LAYER = {"kedro-viz": {"layer": "raw"}}
+_METADATA = {"kedro-viz": {"layer": "raw"}}
 
-NO_MASKS: Entry = {"type": "kedro.io.MemoryDataset", "data": {}, "metadata": _RAW_LAYER}
+NO_MASKS: Entry = {"type": "kedro.io.MemoryDataset", "data": {}, "metadata": _METADATA}
 TOTALSEGMENTATOR: Entry = {
     "type": "coala_kedro.organs.OrganSegmenterDataset",
     "segmenter": "totalsegmentator",
-    "metadata": _RAW_LAYER,
+    "metadata": _METADATA,
 }
-INSTEAD = {"raw_reader_masks": NO_MASKS, "organ_segmenter": TOTALSEGMENTATOR}
-"""Where nothing better is told; the entries of `conf/base` may be another hospital's."""
+_INSTEAD = {"raw_reader_masks": NO_MASKS, "organ_segmenter": TOTALSEGMENTATOR}
+"""Written where nothing better loads; the entries of `conf/base` may be another hospital's."""
 
 _COMMENTS = {
     "scan_table": "One row a scan; check it and fill in what is empty.",
@@ -36,53 +35,34 @@ _COMMENTS = {
 }
 
 
-def volumes_entry(folder: Path, pattern: str, format: str) -> Entry:
-    """Of scans or masks below a hospital's folder."""
-    return {
-        "type": "coala_kedro.datasets.HospitalVolumesDataset",
-        "path": str(folder),
-        "pattern": pattern,
-        "format": format,
-        "metadata": _RAW_LAYER,
-    }
-
-
-def scan_table_entry(name: str, cohort: str) -> Entry:
-    """Of the scan table that is proposed beside it."""
-    return {
-        "type": "coala_kedro.datasets.ScanTableDataset",
-        "filepath": f"data/01_raw/{name}/{cohort}/scans.csv",
-        "metadata": {"kedro-viz": {"layer": "raw", "preview": False}},
-    }
-
-
 @dataclass
 class Proposal:
     """What to write for a hospital and what to say.
 
     Attributes:
+        folder: The hospital's, absolute.
+        place: Where its scan table lies, relative to the project.
+        hides_names: Whether names of files, folders and segments may tell who somebody is. Entries
+            then have patterns without names, a link for the folder, and pseudonyms.
         found: What the folder holds, a line each.
-        untold: What could not be told and what to do about it.
+        to_check: What the files do not tell, or does not load, and what to do about it.
         entries: Of the catalog, by name.
-        aside: Entries that do not load as they were proposed.
-        files: Other texts by path below the project.
-        links: Folders by path below the project, where a link stands for them.
-        hides_names: Whether names of files, folders and segments may tell who somebody is.
+        rejected: Entries that do not load as they were proposed.
+        files: What to write, by path below the project: texts, and a folder for a link to it.
     """
 
+    folder: Path
+    place: str
+    hides_names: bool
     found: list[str] = field(default_factory=list)
-    untold: list[str] = field(default_factory=list)
+    to_check: list[str] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
-    aside: dict[str, Entry] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-    links: dict[str, Path] = field(default_factory=dict)
-    hides_names: bool = False
+    rejected: dict[str, Entry] = field(default_factory=dict)
+    files: dict[str, str | Path] = field(default_factory=dict)
 
     def shown(self, names: Collection[str]) -> str:
         """A few of the names, or how many there are where nobody is to see them."""
-        if self.hides_names:
-            return f"{len(names)}, whose names are not shown"
-        return ", ".join(examples(names))
+        return f"{len(names)}, whose names are not shown" if self.hides_names else examples(names)
 
     def pattern(self, layout: Layout) -> str:
         """The layout's pattern; without names where nobody is to see them."""
@@ -91,55 +71,62 @@ class Proposal:
         pattern = anonymous_pattern(layout.pattern)
         return pattern if _are_readers(layout) else pattern.replace("{reader}", "*")
 
-    def link(self, folder: Path, place: str) -> None:
-        """Let entries name a link to the hospital's folder, whose path may have names in it."""
-        self.links[place] = folder
-        for entry in self.entries.values():
-            if entry.get("path") == str(folder):
-                entry["path"] = place
+    def scan_table(self) -> Entry:
+        """The entry of the scan table."""
+        return {
+            "type": "coala_kedro.datasets.ScanTableDataset",
+            "filepath": f"{self.place}/scans.csv",
+            "metadata": {"kedro-viz": {"layer": "raw", "preview": False}},
+        }
 
-    def put_aside(self, key: str, reason: str) -> None:
-        """Note that an entry does not load, and have one that does instead if there is one."""
-        self.untold.append(f"{key} does not load yet: {reason}")
-        if instead := INSTEAD.get(key.split(".")[1]):
-            self.aside[key], self.entries[key] = self.entries[key], instead
+    def volumes(self, layout: Layout, format: str) -> Entry:
+        """The entry of scans or masks; `format` as `find_volumes` takes it."""
+        return {
+            "type": "coala_kedro.datasets.HospitalVolumesDataset",
+            **self._where(layout),
+            "format": format,
+            "metadata": _METADATA,
+        }
+
+    def organs(self, layout: Layout) -> Entry:
+        """The entry of organ masks that are there."""
+        return TOTALSEGMENTATOR | {"segmenter": "existing_masks"} | self._where(layout)
+
+    def _where(self, layout: Layout) -> Entry:
+        if not self.hides_names:
+            return {"path": str(self.folder), "pattern": layout.pattern}
+        kept = {"path": f"{self.place}/source", "pseudonyms": f"{self.place}/pseudonyms.csv"}
+        return kept | {"pattern": self.pattern(layout)}
+
+    def reject(self, key: str, reason: str) -> None:
+        """Replace an entry that does not load by one that does, if there is one."""
+        self.to_check.append(f"{key} does not load yet: {reason}")
+        if instead := _INSTEAD.get(key.split(".")[1]):
+            self.rejected[key], self.entries[key] = self.entries[key], instead
 
     def catalog(self, name: str) -> str:
-        """The text of the hospital's `catalog.yml`; what was put aside stands as comments."""
+        """The text of the hospital's `catalog.yml`; what was rejected stands as comments."""
         parts = [
             f"# The hospital '{name}': what `kedro hospital new` proposed. Read it and mend it.\n"
         ]
         for key, entry in self.entries.items():
             text = f"# {_COMMENTS[key.split('.')[1]]}\n{_yaml(key, entry)}"
-            if key in self.aside:
+            if key in self.rejected:
                 text += "# What was proposed does not load yet:\n"
-                text += textwrap.indent(_yaml(key, self.aside[key]), "#   ")
+                text += textwrap.indent(_yaml(key, self.rejected[key]), "#   ")
             parts.append(text)
         return "\n".join(parts)
-
-
-def found_by(pattern: str, layout: Layout) -> dict[str, str]:
-    """What the placeholders of a pattern stand for, by the scan id that the layout tells."""
-    fits = pattern_expression(pattern)
-    matches = {scan_id: fits.fullmatch(path) for path, scan_id in layout.scan_ids.items()}
-    return {i: "_".join(match.groups()) if match else i for i, match in matches.items()}
-
-
-def _are_readers(layout: Layout) -> bool:
-    """Whether what stands for {reader} is no patient's: it is of known words, or comes again."""
-    if "{reader}" not in layout.pattern:
-        return True
-    fits = pattern_expression(layout.pattern)
-    readers = [match["reader"] for path in layout.scan_ids if (match := fits.fullmatch(path))]
-    return all(n > 1 or is_anonymous(reader) for reader, n in Counter(readers).items())
 
 
 def _yaml(key: str, entry: Entry) -> str:
     return yaml.safe_dump({key: entry}, sort_keys=False, allow_unicode=True)
 
 
-def examples(values: Collection[str], shown: int = 5) -> Iterator[str]:
+def examples(values: Collection[str], shown: int = 5) -> str:
     """A few of many values, sorted."""
-    yield from sorted(values)[:shown]
-    if len(values) > shown:
-        yield "..."
+    return ", ".join(sorted(values)[:shown] + ["..."] * (len(values) > shown))
+
+
+def _are_readers(layout: Layout) -> bool:
+    """Whether what stands for {reader} is no patient's: it is of known words, or comes again."""
+    return all(n > 1 or is_anonymous(reader) for reader, n in Counter(layout.readers).items())

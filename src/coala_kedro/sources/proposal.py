@@ -1,42 +1,24 @@
-"""Catalog entries and a scan table for a hospital's folder, and what could not be told."""
+"""Catalog entries and a scan table for a hospital's folder, and what is to be checked."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from coala_kedro.cohort import NAME
-from coala_kedro.sources.anonymous import is_anonymous
-from coala_kedro.sources.entries import (
-    NO_MASKS,
-    TOTALSEGMENTATOR,
-    Proposal,
-    examples,
-    found_by,
-    scan_table_entry,
-    volumes_entry,
+from coala_kedro.sources.entries import NO_MASKS, TOTALSEGMENTATOR, Entry, Proposal, examples
+from coala_kedro.sources.patterns import Layout, generalise, pattern_expression
+from coala_kedro.sources.proposed_table import (
+    ClinicalSheet,
+    made_up_scan_ids,
+    propose_scan_table,
 )
-from coala_kedro.sources.headers import segment_labels
-from coala_kedro.sources.scan_table import ClinicalSheet, made_up_scan_ids, propose_scan_table
-from coala_kedro.sources.search import pattern_expression
-from coala_kedro.sources.survey import (
-    LESION,
-    UNREADABLE,
-    Layout,
-    Survey,
-    generalise,
-    lesion_labels,
-    survey,
-)
+from coala_kedro.sources.survey import LESION, UNREADABLE, Survey, lesion_labels, survey
 from coala_kedro.spreadsheet import harmless
-
-_ANY_LESION = f"(?i){LESION.pattern}"
 
 
 def propose(
@@ -60,7 +42,7 @@ def propose(
         sheet: A clinical sheet.
         description: How that is read.
         pseudonyms: Whether to make up scan ids. They are also made up where what the paths tell
-            cannot be scan ids. Nothing that is told or written then holds a name of a file, a
+            cannot be scan ids. Nothing that is shown or written then holds a name of a file, a
             folder or a segment, but for the file that keeps whose the scan ids are.
         taken: Patient ids of other hospitals.
 
@@ -68,231 +50,196 @@ def propose(
         ValueError: There is no CT below the folder, or nothing tells its scans apart.
     """
     found = survey(folder)
-    layout = generalise(found.series or found.scans)
-    ids = layout.scan_ids.values() if layout else ()
-    proposal = Proposal(hides_names=pseudonyms or not all(re.fullmatch(NAME, i) for i in ids))
-    _tell(found, folder, proposal)
-    scans = _scans(found, layout, folder, proposal)
-    entries = proposal.entries
-    entries[f"{cohort}.scan_table"] = scan_table_entry(name, cohort)
-    entries[f"{cohort}.raw_scans"] = volumes_entry(
-        folder, proposal.pattern(scans), "dicom_series" if found.series else "volume"
-    )
-    masks, n_crlm = _masks(found, folder, scans, role, proposal)
-    entries[f"{cohort}.raw_reader_masks"] = masks
-    entries[f"{cohort}.organ_segmenter"] = _organs(found, folder, scans, proposal)
-    table = propose_scan_table(scans.scan_ids, folder, role, n_crlm, sheet, description, taken)
-    _name_scans(table, f"data/01_raw/{name}/{cohort}/pseudonyms.csv", scans, proposal)
-    if proposal.hides_names and not is_anonymous(str(folder)):
-        proposal.link(folder, f"data/01_raw/{name}/{cohort}/source")
-    _tell_gaps(table, bool(found.series), proposal)
-    proposal.files[f"data/01_raw/{name}/{cohort}/scans.csv"] = harmless(table).to_csv(index=False)
-    return proposal
-
-
-def _name_scans(table: pd.DataFrame, file: str, scans: Layout, proposal: Proposal) -> None:
-    """Make scan ids up where names are hidden; a file keeps whose they are."""
-    if proposal.hides_names:
-        made_up = made_up_scan_ids(table)
-        made_up["found"] = made_up["found"].map(found_by(proposal.pattern(scans), scans))
-        proposal.files[file] = harmless(made_up).to_csv(index=False)
-        table["scan_id"] = made_up["scan_id"]
-        for entry in proposal.entries.values():
-            if "pattern" in entry:
-                entry["pseudonyms"] = file
-        proposal.found.append(f"scan ids were made up; {file} keeps whose they are: guard it")
-    else:
-        proposal.untold.append(
-            f"Whether scan ids such as {table['scan_id'].iloc[0]} are pseudonyms: they come from "
-            "the paths and appear in every report. If not, delete what was written and add "
-            "--pseudonyms."
-        )
-
-
-def _tell(found: Survey, folder: Path, proposal: Proposal) -> None:
-    counts = {
-        "CT series (DICOM)": len(found.series),
-        "segmentations (DICOM)": len(found.segmentations),
-        "structure sets (DICOM)": len(found.structures),
-        "CT volumes": len(found.scans),
-        "masks": len(found.masks),
-        "label files of several structures": len(found.organs),
-    }
-    proposal.found += [f"{number} {what}" for what, number in counts.items() if number]
-    if found.labels:
-        labels = ", ".join(f"{label} ({n})" for label, n in sorted(found.labels.items()))
-        labels = f"{len(found.labels)} labels" if proposal.hides_names else labels
-        proposal.found.append(f"segments: {labels}")
-    others = ", ".join(f"{n} {what}" for what, n in sorted(found.others.items()))
-    if UNREADABLE in found.others:
-        others += (
-            f" (make them readable and run this again; `find {folder} ! -readable` tells them)"
-        )
-    if not found.series and not found.scans:
-        raise ValueError(
-            f"There is no CT below {folder}: no DICOM series and no volume in HU"
-            + (f", but {others}." if others else ".")
-        )
-    if others:
-        proposal.untold.append(f"What these are, and they are left out: {others}.")
-
-
-def _scans(found: Survey, layout: Layout | None, folder: Path, proposal: Proposal) -> Layout:
     paths = found.series or found.scans
-    if found.series and found.scans:
-        proposal.untold.append(
-            f"Whether the {len(found.scans)} CT volumes are the same scans as the series: the "
-            "series are proposed."
-        )
-    if layout is None:
+    scans = generalise(paths)
+    ids = scans.scan_ids.values() if scans else ()
+    hides_names = pseudonyms or not all(re.fullmatch(NAME, i) for i in ids)
+    proposal = Proposal(folder, f"data/01_raw/{name}/{cohort}", hides_names)
+    _describe(found, proposal)
+    if scans is None:
         raise ValueError(
             f"No part of the paths tells the scans below {folder} apart: "
             f"{proposal.shown(paths)}. Have a folder or file name for each scan."
         )
-    proposal.found.append(f"scans: {proposal.shown(layout.scan_ids.values())}")
-    return layout
+    proposal.found.append(f"scans: {proposal.shown(ids)}")
+    masks, n_crlm = _masks(found, scans, role, proposal)
+    proposal.entries = {
+        f"{cohort}.scan_table": proposal.scan_table(),
+        f"{cohort}.raw_scans": proposal.volumes(
+            scans, "dicom_series" if found.series else "volume"
+        ),
+        f"{cohort}.raw_reader_masks": masks,
+        f"{cohort}.organ_segmenter": _organs(found, scans, proposal),
+    }
+    table = propose_scan_table(scans.scan_ids, folder, role, n_crlm, sheet, description, taken)
+    _name_scans(table, scans, proposal)
+    _check_table(table, bool(found.series), proposal)
+    proposal.files[f"{proposal.place}/scans.csv"] = harmless(table).to_csv(index=False)
+    return proposal
+
+
+def _describe(found: Survey, proposal: Proposal) -> None:
+    """Note what was found.
+
+    Raises:
+        ValueError: There is no CT.
+    """
+    kinds = {
+        "CT series (DICOM)": found.series,
+        "segmentations (DICOM)": found.segmentations,
+        "structure sets (DICOM)": found.structures,
+        "CT volumes": found.scans,
+        "masks": found.masks,
+        "label files of several structures": found.organs,
+    }
+    proposal.found += [f"{len(paths)} {what}" for what, paths in kinds.items() if paths]
+    if labels := found.labels:
+        listed = ", ".join(f"{label} ({n})" for label, n in sorted(labels.items()))
+        listed = f"{len(labels)} labels" if proposal.hides_names else listed
+        proposal.found.append(f"segments: {listed}")
+    others = ", ".join(f"{n} {what}" for what, n in sorted(found.others.items()))
+    if UNREADABLE in found.others:
+        others += f" (make them readable; `find {proposal.folder} ! -readable` tells them)"
+    if not found.series and not found.scans:
+        raise ValueError(
+            f"There is no CT below {proposal.folder}: no DICOM series and no volume in HU"
+            + (f", but {others}." if others else ".")
+        )
+    if others:
+        proposal.to_check.append(f"What these are, and they are left out: {others}.")
+    if found.series and found.scans:
+        proposal.to_check.append(
+            "Whether the CT volumes are the same scans as the series: the series are proposed."
+        )
 
 
 def _masks(
-    found: Survey, folder: Path, scans: Layout, role: str, proposal: Proposal
-) -> tuple[dict[str, Any], dict[str, int]]:
+    found: Survey, scans: Layout, role: str, proposal: Proposal
+) -> tuple[Entry, dict[str, int]]:
     """The entry of the readers' masks, and how many lesions each scan's segmentation has."""
-    named = found.segmentations or found.structures
-    paths = named or found.masks
-    if not paths:
-        if role != "unlabelled":
-            proposal.untold.append(
-                "Where the readers' masks are: none was found. Write the entry raw_reader_masks, "
-                "or make the scans' role 'unlabelled'."
-            )
-        return NO_MASKS, {}
-    layout = generalise(paths, scans, readers=not named)
-    if layout is None:
-        proposal.untold.append(
+    paths = found.segmentations or found.structures or found.masks
+    layout = generalise(paths, scans, readers=not found.segments)
+    if layout and not found.segments:
+        layout = _masks_alone(layout, [*found.scans, *found.organs], proposal)
+    elif not paths and role != "unlabelled":
+        proposal.to_check.append(
+            "Where the readers' masks are: none was found. Write the entry raw_reader_masks, "
+            "or make the scans' role 'unlabelled'."
+        )
+    elif paths and not layout:
+        proposal.to_check.append(
             f"Which mask is which scan's: {proposal.shown(paths)}. Write the entry "
             f"raw_reader_masks; the scans' pattern is '{proposal.pattern(scans)}'."
         )
+    if not layout:
         return NO_MASKS, {}
-    if not named:
-        return _mask_volumes(layout, [*found.scans, *found.organs], folder, proposal), {}
-    return _segments(found, folder, layout, proposal)
+    segments = _lesion_segments(found, proposal) if found.segments else ""
+    kind = "volume" if not segments else "dicom_seg" if found.segmentations else "rtstruct"
+    entry = proposal.volumes(layout, kind)
+    if "{reader}" in entry["pattern"]:
+        return entry | ({"segments": segments} if segments else {}), {}
+    proposal.to_check.append(
+        "Who outlined the masks: they are taken for one reader's, reader_1 in raw_reader_masks. "
+        "If several did, let {reader} in the pattern, or `segments` or `values` tell them apart."
+    )
+    n_crlm = {
+        scan_id: sum(bool(LESION.fullmatch(label)) for label in found.segments[path])
+        for path, scan_id in layout.scan_ids.items()
+        if found.segmentations
+    }
+    choice = (
+        {"segments": {"reader_1": segments}} if segments else {"values": {"reader_1": [1, 255]}}
+    )
+    return entry | choice, n_crlm
 
 
-def _segments(
-    found: Survey, folder: Path, layout: Layout, proposal: Proposal
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """As `_masks`, of files that hold several outlines by name."""
-    mask_pattern = proposal.pattern(layout)
-    pattern = _lesion_pattern(found, proposal)
-    if not pattern:
-        proposal.untold.append(
-            f"Which segments are lesions: {_labels(found, proposal)}. Write a regular "
-            "expression for them into `segments` of raw_reader_masks."
-        )
-    format = "dicom_seg" if found.segmentations else "rtstruct"
-    entry = volumes_entry(folder, mask_pattern, format)
-    if "{reader}" in mask_pattern:
-        entry["segments"] = pattern or "???"
-        return entry, {}
-    entry["segments"] = {"reader_1": pattern or "???"}
-    several = Counter(layout.scan_ids.values())
-    if len(several) < len(layout.scan_ids):
-        twice = [scan_id for scan_id, n in several.items() if n > 1]
-        proposal.untold.append(
-            f"Which of the segmentations of {proposal.shown(twice)} to take, or whose they "
-            f"are: '{mask_pattern}' fits several. Narrow it, or let {{reader}} tell them apart."
-        )
-    elif pattern:
-        proposal.untold.append(
-            f"Whether the segments '{pattern}' are one reader's, as is assumed: if not, give each "
-            "reader an expression in `segments` of raw_reader_masks."
-        )
-    if not found.segmentations:
-        return entry, {}
-    return entry, {i: _n_lesions(folder / path) for path, i in layout.scan_ids.items()}
+def _lesion_segments(found: Survey, proposal: Proposal) -> str:
+    """A regular expression for the labels of lesions; `???`, which does not load, if none is."""
+    if pattern := lesion_labels(found.labels):
+        return f"(?i){LESION.pattern}" if proposal.hides_names else pattern
+    labels = found.labels
+    listed = proposal.shown(labels) if proposal.hides_names else ", ".join(sorted(labels))
+    proposal.to_check.append(
+        f"Which segments are lesions: {listed}. Write a regular expression for them into "
+        "`segments` of raw_reader_masks."
+    )
+    return "???"
 
 
-def _mask_volumes(
-    layout: Layout, others: Collection[str], folder: Path, proposal: Proposal
-) -> dict[str, Any]:
-    """The entry of masks that are volumes, so that it takes none of the others for a mask."""
-    fits = pattern_expression(layout.pattern)
-    if "reader" in fits.groupindex and any(map(fits.fullmatch, others)):
-        readers = {match["reader"] for path in layout.scan_ids if (match := fits.fullmatch(path))}
-        if len(readers) > 1:
-            proposal.untold.append(
-                f"Which folders are readers': '{proposal.pattern(layout)}' fits volumes that are "
-                "no masks too. Put those of the readers into one, and write the entry "
-                "raw_reader_masks."
-            )
-            return NO_MASKS
-        pattern = layout.pattern.replace("{reader}", readers.pop())
-        layout = dataclasses.replace(layout, pattern=pattern)
-    entry = volumes_entry(folder, proposal.pattern(layout), "volume")
-    if "{reader}" not in entry["pattern"]:
-        entry["values"] = {"reader_1": [1, 255]}
-        proposal.untold.append(
-            "Who outlined the masks: they are taken for one reader's, who is called so in `values` "
-            "of raw_reader_masks. If several did, let {reader} in the pattern tell them apart."
-        )
-    return entry
+def _masks_alone(masks: Layout, others: Collection[str], proposal: Proposal) -> Layout | None:
+    """The layout of masks, narrowed where its {reader} would take other volumes for masks."""
+    readers = {*masks.readers}
+    if not readers or not any(map(pattern_expression(masks.pattern).fullmatch, others)):
+        return masks
+    if len(readers) == 1:
+        return dataclasses.replace(masks, pattern=masks.pattern.replace("{reader}", readers.pop()))
+    proposal.to_check.append(
+        f"Which folders are readers': '{proposal.pattern(masks)}' fits volumes that are no masks "
+        "too. Put those of the readers into one, and write the entry raw_reader_masks."
+    )
+    return None
 
 
-def _lesion_pattern(found: Survey, proposal: Proposal) -> str:
-    pattern = lesion_labels(found.labels)
-    return _ANY_LESION if pattern and proposal.hides_names else pattern
-
-
-def _labels(found: Survey, proposal: Proposal) -> str:
-    return proposal.shown(found.labels) if proposal.hides_names else ", ".join(sorted(found.labels))
-
-
-def _n_lesions(path: Path) -> int:
-    return sum(bool(LESION.fullmatch(label)) for label in segment_labels(path))
-
-
-def _organs(found: Survey, folder: Path, scans: Layout, proposal: Proposal) -> dict[str, Any]:
-    layout = generalise(found.organs, scans) if found.organs else None
+def _organs(found: Survey, scans: Layout, proposal: Proposal) -> Entry:
+    layout = generalise(found.organs, scans)
     if layout is None:
         proposal.found.append("organs: TotalSegmentator will outline them; it needs its weights")
         return TOTALSEGMENTATOR
-    proposal.untold.append(
+    proposal.to_check.append(
         "Whether the label files are in TotalSegmentator's class ids, as is assumed: if not, tell "
         "the values by `ids` in organ_segmenter; and if one is the lesion, by `values` in "
         "raw_reader_masks."
     )
-    where = {"path": str(folder), "pattern": proposal.pattern(layout)}
-    return TOTALSEGMENTATOR | {"segmenter": "existing_masks"} | where
+    return proposal.organs(layout)
 
 
-def _tell_gaps(table: pd.DataFrame, dicom: bool, proposal: Proposal) -> None:
+def _name_scans(table: pd.DataFrame, scans: Layout, proposal: Proposal) -> None:
+    """Make scan ids up where names are hidden; a file keeps whose they are."""
+    if not proposal.hides_names:
+        proposal.to_check.append(
+            f"Whether scan ids such as {table['scan_id'].iloc[0]} are pseudonyms: they come from "
+            "the paths and appear in every report. If not, delete what was written and add "
+            "--pseudonyms."
+        )
+        return
+    fits = pattern_expression(proposal.pattern(scans))
+    matches = {scan_id: fits.fullmatch(path) for path, scan_id in scans.scan_ids.items()}
+    found = {i: "_".join(match.groups()) if match else i for i, match in matches.items()}
+    kept = pd.DataFrame({"found": table["scan_id"].map(found), "scan_id": made_up_scan_ids(table)})
+    table["scan_id"] = kept["scan_id"]
+    file = f"{proposal.place}/pseudonyms.csv"
+    proposal.files[file] = harmless(kept).to_csv(index=False)
+    proposal.files[f"{proposal.place}/source"] = proposal.folder
+    proposal.found.append(f"scan ids were made up; {file} keeps whose they are: guard it")
+
+
+def _check_table(table: pd.DataFrame, dicom: bool, proposal: Proposal) -> None:
+    """Note what is to be filled in or looked at in the scan table."""
     for column, remedy in (
         ("timepoint", "write 'pre' or 'post' (systemic therapy)"),
         ("acquired_on", "write the date of the scan, YYYY-MM-DD"),
     ):
-        empty = int((table[column] == "").sum())
-        if empty:
-            proposal.untold.append(
+        if empty := int((table[column] == "").sum()):
+            proposal.to_check.append(
                 f"{column} of {empty} of {len(table)} scans: {remedy} into scans.csv."
             )
     if absent := table.attrs["not_in_sheet"]:
         whose = table.iloc[absent]
-        proposal.untold.append(
+        proposal.to_check.append(
             f"What the clinical sheet lacks: it has no row for {len(absent)} of {len(table)} scans "
-            f"({', '.join(examples(whose['patient_id'] + ': ' + whose['scan_id']))}), which keep "
+            f"({examples(whose['patient_id'] + ': ' + whose['scan_id'])}), which keep "
             "what their headers say."
         )
     if not dicom:
-        proposal.untold.append(
+        proposal.to_check.append(
             "Which scans are one patient's: each has a patient_id of its own in scans.csv. Give "
             "scans of one patient the same."
         )
     dated = table[table["acquired_on"] != ""]
     same_day = dated.duplicated(["patient_id", "acquired_on"], keep=False)
     if dicom and same_day.any():
-        several = examples(dated.loc[same_day, "scan_id"])
-        proposal.untold.append(
-            f"Which series is the portal-venous CT of {', '.join(several)}: "
+        proposal.to_check.append(
+            f"Which series is the portal-venous CT of {examples(dated.loc[same_day, 'scan_id'])}: "
             "there are several of one patient and day, and each is a scan of its own now. Narrow "
             "the pattern, or drop rows."
         )

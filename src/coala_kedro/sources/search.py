@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
+from urllib.parse import urlsplit
+
+import fsspec
 
 from coala_kedro.imaging.dicom_stacks import SeriesChoice
-from coala_kedro.imaging.files import VolumeError
-from coala_kedro.sources.choice import Segments, Values, choice_complaint, chosen, readers, several
-from coala_kedro.sources.patience import refuse_absent_bucket
-from coala_kedro.sources.storage import check_location, local_path, open_storage, retried
-from coala_kedro.sources.volume import Format, SourceVolume
-from coala_kedro.sources.walk import walked
+from coala_kedro.sources.choice import (
+    Segments,
+    SourceError,
+    Values,
+    check_choice,
+    chosen,
+    readers,
+    several,
+)
+from coala_kedro.sources.patterns import pattern_expression
+from coala_kedro.sources.source_volume import Format, SourceVolume
+from coala_kedro.sources.storage import Remote, local_path
+from coala_kedro.spreadsheet import as_meant
+from coala_kedro.tables import TableError, as_id, read_table
 
 _WHOSE = ("reader", "organ")
 """Placeholders that do not tell the scan; each of the others is a part of its id."""
 
-_TOKEN = re.compile(r"\{(?P<name>\w+)\}|\*\*/|\*\*|\*|\?|[^{}*?]+|.", re.DOTALL)
-_GLOBS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima", ".csv", ".json", ".pdf",
     ".png", ".txt", ".xlsx", ".xml", ".zip",
 )  # fmt: skip
 """Endings of names that tell a format, not a patient."""
-
-
-class SourceError(ValueError):
-    """A hospital's folder is not as the entry describes it, or the entry cannot be right."""
+_OF_THE_SYSTEM = ("lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir")
+"""Folders that a disk has of its own, and that only its system may read."""
 
 
 def find_volumes(
@@ -75,23 +82,25 @@ def find_volumes(
         DownloadError: A remote folder cannot be listed.
     """
     check_layout(path, pattern, format, segments, values)
-    options = storage_options or {}
-    found = _keys(path, pattern, _listed(path, format, options, _depth(pattern)), pseudonyms)
+    options, root = storage_options or {}, local_path(path)
+    depth = None if "**" in pattern else len(PurePosixPath(pattern).parts)
+    found = _keys(path, pattern, _listed(path, format, options, depth), pseudonyms)
     if not found:
         raise SourceError(_absence(path, pattern, format, options, pseudonyms))
     volumes = {}
     for reader, (key, name) in itertools.product(readers(pattern, segments, values), found.items()):
         whose = reader or key.rpartition("/")[0]
+        is_shown = name.removeprefix(key) in ("", *_SUFFIXES)
         volumes[f"{reader}/{key}" if reader else key] = SourceVolume(
-            _joined(path, name),
+            f"{path.rstrip('/')}/{name}" if root is None else str(root.absolute() / name),
             format,
             chosen(segments, whose),
             options,
             resample,
-            _alias(path, key, name),
-            tuple(several(_told(values, whose))),
-            series,
-            correct_tilt,
+            alias="" if is_shown else f"{path.rstrip('/')}/…",
+            values=tuple(several(chosen(values, whose))),
+            series=series,
+            correct_tilt=correct_tilt,
         )
     return dict(sorted(volumes.items()))
 
@@ -108,32 +117,25 @@ def _keys(
     found: dict[str, str] = {}
     for name in sorted(names):
         match = fits.fullmatch(name)
-        if not match or (key := _key(match, pseudonyms)) is None:
-            continue
+        key = _key(match, pseudonyms) if match else None
         if key in found:
             raise SourceError(_ambiguity(path, pattern, key, (found[key], name)))
-        found[key] = name
+        if key is not None:
+            found[key] = name
     return found
 
 
-def _told(values: Values, reader: str) -> Any:
-    try:
-        return chosen(values, reader)
-    except KeyError:
-        raise SourceError(
-            f"The entry's `values` tell nothing of {reader}, but there are masks of this reader: "
-            "tell those of each reader, or narrow the pattern."
-        ) from None
-
-
 def check_layout(
-    path: str,
-    pattern: str,
-    format: str,
-    segments: Segments,
-    values: Values = None,
+    path: str, pattern: str, format: str, segments: Segments, values: Values = None
 ) -> None:
     """Check what can be checked of `find_volumes`' arguments without looking anywhere.
+
+    Args:
+        path: As `find_volumes` takes it.
+        pattern: As `find_volumes` takes it.
+        format: As `find_volumes` takes it.
+        segments: As `find_volumes` takes it.
+        values: As `find_volumes` takes it.
 
     Raises:
         SourceError: Nothing in the pattern tells the scan, or too much whose it is, there is no
@@ -141,10 +143,8 @@ def check_layout(
             misplaced or no labels, or the URL is of a kind that cannot be opened here or has a
             password in it.
     """
-    try:
-        check_location(path)
-    except VolumeError as error:
-        raise SourceError(str(error)) from None
+    if local_path(path) is None:
+        _check_url(path)
     if format not in get_args(Format):
         raise SourceError(f"There is no format '{format}'. Allowed: {', '.join(get_args(Format))}.")
     expression = pattern_expression(pattern)
@@ -156,90 +156,81 @@ def check_layout(
         )
     if pattern.startswith("/") or ".." in PurePosixPath(pattern).parts:
         raise SourceError(f"The pattern '{pattern}' must be a path below `path`.")
-    if complaint := choice_complaint(pattern, format, segments, values, whose):
-        raise SourceError(complaint)
+    check_choice(pattern, format, segments, values)
+    if isinstance(segments, Mapping) and whose:
+        raise SourceError(
+            f"With `segments` for each of {', '.join(segments)} the pattern cannot have "
+            f"{{{whose[0]}}} too; or give `segments` as one regular expression."
+        )
 
 
-def pattern_expression(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a pattern; its groups are the placeholders.
-
-    Raises:
-        SourceError: A brace has no other.
-    """
-    parts, seen = [], set()
-    for token in _TOKEN.finditer(pattern.removesuffix("/")):
-        name, text = token["name"], token[0]
-        if text in "{}":
-            raise SourceError(
-                f"The pattern '{pattern}' has a brace without its other: {{scan_id}} is meant?"
-            )
-        if name:
-            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)")
-            seen.add(name)
-        else:
-            parts.append(_GLOBS.get(text) or re.escape(text))
-    return re.compile("".join(parts))
+def _check_url(location: str) -> None:
+    url = urlsplit(location)
+    if url.password:
+        raise SourceError("A password in a URL would be logged: give it under `credentials`.")
+    try:
+        fsspec.get_filesystem_class(url.scheme)
+    except (ImportError, ValueError) as error:
+        raise SourceError(f"{location} cannot be opened: {error}.") from None
 
 
 def _key(match: re.Match[str], pseudonyms: Mapping[str, str] | None) -> str | None:
     """`<scan_id>` or `<reader>/<scan_id>`; None if the scan has no pseudonym."""
     groups = match.groupdict()
     whose = [groups.pop(name) for name in _WHOSE if name in groups]
-    told: str | None = "_".join(groups.values())
-    scan_id = told if pseudonyms is None else pseudonyms.get(told or "")
+    named = "_".join(groups.values())
+    scan_id = named if pseudonyms is None else pseudonyms.get(named)
     return None if scan_id is None else "/".join([*whose, scan_id])
 
 
-def _alias(path: str, key: str, name: str) -> str:
-    """What to call a volume whose path has more in it than its key: the entry's folder."""
-    return "" if name.removeprefix(key) in ("", *_SUFFIXES) else f"{path.rstrip('/')}/…"
+def find_local(
+    root: Path,
+    folders: bool = False,
+    depth: int | None = None,
+    unreadable: Callable[[OSError], None] | None = None,
+) -> Iterator[str]:
+    """Files below a local folder, or the folders that hold files; relative, sorted, none hidden.
+
+    Args:
+        root: The folder. Links below it are followed, but not to a folder that they lie in.
+        folders: Whether to find folders that hold files, instead of files.
+        depth: Of the deepest paths that are wanted, in parts; None for all.
+        unreadable: Called with the error where a folder cannot be read.
+    """
+    for place, below, files in os.walk(root, followlinks=True, onerror=unreadable):
+        parts = Path(place).relative_to(root).parts
+        seen = sorted(name for name in files if not name.startswith("."))
+        if folders and seen:
+            yield "/".join(parts)
+        elif not folders:
+            yield from ("/".join([*parts, name]) for name in seen)
+        if depth is not None and len(parts) + (not folders) >= depth:
+            below.clear()
+        shown = (n for n in below if not n.startswith(".") and n not in _OF_THE_SYSTEM)
+        below[:] = sorted(name for name in shown if not _loops(Path(place, name)))
 
 
-def _depth(pattern: str) -> int | None:
-    return None if "**" in pattern else len(PurePosixPath(pattern).parts)
+def _loops(folder: Path) -> bool:
+    """Whether it is a link to a folder that it lies in."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _listed(
     path: str, format: str, storage_options: Mapping[str, Any], depth: int | None = None
-) -> Iterator[str]:
-    """Files below a folder, or the folders that hold files; relative, without hidden ones.
-
-    Folders deeper than `depth` are not looked into.
-    """
+) -> Iterable[str]:
+    """Files below a folder, or the folders that hold files; relative, without hidden ones."""
     root = local_path(path)
-    folders = format == "dicom_series"
-    if root is not None:
-        yield from walked(root, folders, depth, partial(_refuse, root))
-        return
-    fs, place = open_storage(path, storage_options)
-    place = place.rstrip("/")
-    names = [name[len(place) :].lstrip("/") for name in retried(path, lambda: _find(fs, place))]
-    shown = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
-    yield from {name.rpartition("/")[0] for name in shown} if folders else shown
+    if root is None:
+        return Remote(path, storage_options).find(format == "dicom_series")
 
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise SourceError(
+                f"A folder below {root} cannot be read ({error.strerror}), and its scans would be "
+                f"missing. Make it readable; `find {root} ! -readable` names it."
+            )
 
-def _find(fs: Any, place: str) -> list[str]:
-    fs.invalidate_cache()
-    try:
-        found = fs.find(place)
-    except FileNotFoundError:
-        found = []
-    if not found:
-        refuse_absent_bucket(fs, place)
-    return found
-
-
-def _refuse(root: Path, error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise SourceError(
-            f"A folder below {root} cannot be read ({error.strerror}), and its scans would be "
-            f"missing. Make it readable; `find {root} ! -readable` names it."
-        )
-
-
-def _joined(path: str, name: str) -> str:
-    root = local_path(path)
-    return f"{path.rstrip('/')}/{name}" if root is None else str(root.absolute() / name)
+    return find_local(root, format == "dicom_series", depth, refuse)
 
 
 def _ambiguity(path: str, pattern: str, key: str, names: tuple[str, str]) -> str:
@@ -285,3 +276,31 @@ def _shape(name: str) -> str:
     """A path without its names: `*/*/*.nii.gz`."""
     ending = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")
     return "/".join(["*"] * len(PurePosixPath(name).parts)) + ending
+
+
+def read_pseudonyms(file: str | Path) -> dict[str, str]:
+    """Read which scan id stands for what the paths tell.
+
+    Args:
+        file: CSV or Excel, with the columns `found` and `scan_id`.
+
+    Raises:
+        SourceError: There is no such file or column, or something has two scan ids, or none.
+    """
+    try:
+        table = as_meant(read_table(Path(file).read_bytes()))
+    except (OSError, TableError) as error:
+        raise SourceError(f"The pseudonyms {file} cannot be read: {error}.") from None
+    table.columns = table.columns.str.lower()
+    if absent := [name for name in ("found", "scan_id") if [*table].count(name) != 1]:
+        raise SourceError(
+            f"The pseudonyms {file} lack the column {', '.join(absent)}, or have two."
+        )
+    table["scan_id"] = table["scan_id"].map(as_id)
+    wrong = table["found"].duplicated() | table["scan_id"].duplicated() | table["scan_id"].eq("")
+    if wrong.any():
+        rows = ", ".join(str(row) for row in table.index[wrong])
+        raise SourceError(
+            f"The pseudonyms {file}, line {rows}: every scan needs one scan id of its own."
+        )
+    return dict(zip(table["found"], table["scan_id"], strict=True))

@@ -2,9 +2,8 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 import yaml
-from click.testing import CliRunner
 from dicom_writer import write_seg, write_series
-from hospital import Hospital, abdomen, image, write, write_pacs
+from hospital import abdomen, image, write
 
 from coala_kedro import cli
 from coala_kedro.cohort import CohortError, check_scan_table
@@ -12,22 +11,7 @@ from coala_kedro.datasets import HospitalVolumesDataset, ScanTableDataset
 from coala_kedro.disk import DiskFullError
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "ROOT", tmp_path / "project")
-    return tmp_path / "project"
-
-
-@pytest.fixture(scope="session")
-def oslo(tmp_path_factory):
-    return Hospital(tmp_path_factory.mktemp("oslo")).build().root
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli.cli, ["hospital", "new", *map(str, arguments)])
-
-
-def test_a_hospital_is_proposed_and_its_entries_find_its_scans(project, oslo):
+def test_a_hospital_is_proposed_and_its_entries_find_its_scans(run, project, oslo):
     told = run("oslo", oslo, "--cohort", "external", "--role", "manual")
     assert told.exit_code == 0, told.output
     for line in (
@@ -52,12 +36,7 @@ def test_a_hospital_is_proposed_and_its_entries_find_its_scans(project, oslo):
     check_scan_table(table.assign(timepoint="pre", acquired_on="2020-01-01"), "external")
 
 
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory):
-    return write_pacs(tmp_path_factory.mktemp("pacs"))
-
-
-def test_scan_ids_are_made_up_where_paths_tell_who_somebody_is(project, pacs, monkeypatch):
+def test_scan_ids_are_made_up_where_paths_tell_who_somebody_is(run, project, pacs, monkeypatch):
     told = run("oslo", pacs, "--pseudonyms")
     assert told.exit_code == 0, told.output
     kept = "data/01_raw/oslo/internal/pseudonyms.csv"
@@ -114,7 +93,7 @@ def numbered(root):
 
 @pytest.mark.parametrize("write_hospital", [named_dicom, named_volumes, numbered])
 def test_with_pseudonyms_no_name_is_told_or_written_but_to_their_file(
-    project, tmp_path, monkeypatch, write_hospital
+    run, project, tmp_path, monkeypatch, write_hospital
 ):
     write_hospital(tmp_path / WHO)
     told = run("oslo", tmp_path / WHO, "--pseudonyms")
@@ -137,7 +116,7 @@ def test_with_pseudonyms_no_name_is_told_or_written_but_to_their_file(
     assert len(sheet) == 2
 
 
-def test_what_goes_wrong_shows_no_name_with_pseudonyms(project, tmp_path):
+def test_what_goes_wrong_shows_no_name_with_pseudonyms(run, project, tmp_path):
     for name in (f"{WHO}/a/{WHO}.txt", f"{WHO}.nii.gz", f"{WHO}/{WHO}.dcm"):
         (tmp_path / "pacs" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "pacs" / name).write_text(WHO)
@@ -151,13 +130,13 @@ def test_what_goes_wrong_shows_no_name_with_pseudonyms(project, tmp_path):
     assert WHO not in refused.output + refused_too.output
 
 
-def test_paths_that_tell_the_scans_are_their_ids_until_pseudonyms_are_asked_for(project, pacs):
+def test_paths_that_tell_the_scans_are_their_ids_until_pseudonyms_are_asked_for(run, project, pacs):
     told = run("oslo", pacs)
     assert "Whether scan ids such as 4711_2020-02-01 are pseudonyms" in told.output
     assert not (project / "data/01_raw/oslo/internal/pseudonyms.csv").exists()
 
 
-def test_what_is_there_is_never_written_over(project, oslo):
+def test_what_is_there_is_never_written_over(run, project, oslo):
     run("oslo", oslo)
     path = project / "data" / "01_raw" / "oslo" / "internal" / "scans.csv"
     path.write_text("mine")
@@ -166,7 +145,7 @@ def test_what_is_there_is_never_written_over(project, oslo):
     assert path.read_text() == "mine"
 
 
-def test_what_could_not_be_told_is_said(project, tmp_path):
+def test_what_could_not_be_told_is_said(run, project, tmp_path):
     hu, _, _ = abdomen(0)
     (tmp_path / "ct").mkdir()
     sitk.WriteImage(image(hu), str(tmp_path / "ct" / "s1.nii.gz"))
@@ -184,20 +163,20 @@ def test_what_could_not_be_told_is_said(project, tmp_path):
         (("oslo", ".", "--clinical", __file__), "--clinical-columns go together"),
     ],
 )
-def test_what_cannot_be_is_told(project, arguments, told):
+def test_what_cannot_be_is_told(run, project, arguments, told):
     refused = run(*arguments)
     assert refused.exit_code != 0
     assert told in refused.output
 
 
-def test_a_folder_without_ct_is_told(project, tmp_path):
+def test_a_folder_without_ct_is_told(run, project, tmp_path):
     (tmp_path / "empty").mkdir()
     refused = run("oslo", tmp_path / "empty")
     assert refused.exit_code == 1
     assert "There is no CT below" in refused.output
 
 
-def test_a_sheet_that_does_not_fit_is_told(project, oslo, tmp_path):
+def test_a_sheet_that_does_not_fit_is_told(run, project, oslo, tmp_path):
     pd.DataFrame({"id": ["a"]}).to_csv(tmp_path / "sheet.csv", index=False)
     (tmp_path / "columns.yml").write_text("patient: id\ncolumns: {sex: {column: gender}}")
     sheet = ("--clinical", tmp_path / "sheet.csv", "--clinical-columns", tmp_path / "columns.yml")
@@ -209,7 +188,7 @@ def test_a_sheet_that_does_not_fit_is_told(project, oslo, tmp_path):
 
 @pytest.mark.parametrize("pseudonyms", [True, False])
 def test_a_cell_that_is_not_understood_is_not_shown_with_pseudonyms(
-    project, oslo, tmp_path, pseudonyms
+    run, project, oslo, tmp_path, pseudonyms
 ):
     pd.DataFrame({"id": ["a_pre"], "name": [WHO]}).to_csv(tmp_path / "sheet.csv", index=False)
     described = "patient: id\ncolumns: {sex: {column: name, values: {f: F}}}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +24,14 @@ from coala_kedro.imaging.files import (
 from coala_kedro.imaging.geometry import Grid, paste_on_grid
 from coala_kedro.imaging.lesion_labels import select_segments, select_values
 from coala_kedro.sources.choice import SEGMENT_FORMATS
-from coala_kedro.sources.nameless import under_no_name
 from coala_kedro.sources.storage import content_fingerprint, fetched, local_path
+from coala_kedro.temporary import temporary_folder
 
 Format = Literal["volume", "dicom_series", "dicom_seg", "rtstruct"]
 """A file that SimpleITK reads by its suffix (NIfTI, NRRD, MetaImage), a folder of DICOM files that
 are one series, a DICOM segmentation, or a DICOM RT structure set."""
+
+_DETACHED = (".mhd", ".nhdr", ".hdr", ".img")
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,10 +79,27 @@ class SourceVolume:
                 `DownloadError`, which does not say that anything is wrong with it.
         """
         with self._fetched() as path:
-            return self._read(path)
+            if self.format == "volume":
+                volume = read_whole_volume(path)
+                if self.segments:
+                    return select_segments(volume, read_texts(path), self.segments)
+                return select_values(volume, self.values) if self.values else volume
+            if self.format == "dicom_series":
+                from coala_kedro.imaging.dicom import read_series
+
+                return read_series(path, self.series, correct_tilt=self.correct_tilt)
+            if self.format == "rtstruct":
+                raise VolumeError("A structure set has no grid of its own")
+            check_file(path)
+            from coala_kedro.imaging.dicom_seg import read_segments  # highdicom is slow
+
+            return read_segments(path, self.segments)
 
     def on_grid(self, grid: Grid) -> sitk.Image:
         """Read a mask, and put it on a scan's grid.
+
+        Args:
+            grid: The scan, or its grid.
 
         Returns:
             The mask on the grid; one that is no DICOM as it is, where it cannot be put there, or
@@ -91,12 +110,11 @@ class SourceVolume:
         """
         if self.format not in SEGMENT_FORMATS:
             mask = self.whole()
-            if not self.may_be_cropped and not self.resample:
-                return mask
-            try:
-                return paste_on_grid(mask, grid, resample=self.resample)
-            except ValueError:
-                return mask
+            # Slicer leaves empty margins out.
+            if self.resample or self.location.lower().endswith(".seg.nrrd"):
+                with suppress(ValueError):
+                    return paste_on_grid(mask, grid, resample=self.resample)
+            return mask
         with self._fetched() as path:
             check_file(path)
             if self.format == "rtstruct":
@@ -158,18 +176,16 @@ class SourceVolume:
         """
         with (
             fetched(self.location, self.storage_options, self.title) as place,
-            self._named_otherwise(place) as path,
+            under_no_name(place) if self.format == "volume" else nullcontext(place) as path,
         ):
             try:
                 yield path
             except OSError as error:
-                raise VolumeError(f"{self.title} cannot be read: {_reason(error)}") from None
+                reason = error.strerror or type(error).__name__
+                raise VolumeError(f"{self.title} cannot be read: {reason}") from None
             except VolumeError as error:
                 message = str(error).replace(str(path), self.title).replace(str(place), self.title)
                 raise VolumeError(message, error.code) from None
-
-    def _named_otherwise(self, place: Path) -> AbstractContextManager[Path]:
-        return under_no_name(place) if self.format == "volume" else nullcontext(place)
 
     @property
     def fingerprint(self) -> str:
@@ -203,11 +219,6 @@ class SourceVolume:
         return self.alias or self.location
 
     @property
-    def may_be_cropped(self) -> bool:
-        """Whether such a file leaves empty margins out, so that it is put where it belongs."""
-        return self.location.lower().endswith(".seg.nrrd")
-
-    @property
     def file(self) -> Path | None:
         """The file, if it is a local `.nii.gz` that may stand for itself; else None.
 
@@ -222,24 +233,26 @@ class SourceVolume:
         nifti = self.format == "volume" and self.location.endswith(".nii.gz")
         return local_path(self.location) if nifti and not self.values else None
 
-    def _read(self, path: Path) -> sitk.Image:
-        if self.format == "volume":
-            volume = read_whole_volume(path)
-            if self.segments:
-                return select_segments(volume, read_texts(path), self.segments)
-            return select_values(volume, self.values) if self.values else volume
-        if self.format == "dicom_series":
-            from coala_kedro.imaging.dicom import read_series
 
-            return read_series(path, self.series, correct_tilt=self.correct_tilt)
-        if self.format == "rtstruct":
-            raise VolumeError("A structure set has no grid of its own")
-        check_file(path)
-        from coala_kedro.imaging.dicom_seg import read_segments  # highdicom too
+@contextmanager
+def under_no_name(path: Path) -> Iterator[Path]:
+    """Have a file under a name that tells nothing, for a while.
 
-        return read_segments(path, self.segments)
+    The libraries that read volumes print paths where no program can catch them (the NIfTI library
+    on standard error), and files and folders are at times named after patients.
 
+    Args:
+        path: The file. A header or its data file is left as it is, for one names the other.
 
-def _reason(error: OSError) -> str:
-    """Why a file cannot be read, without the file's name."""
-    return error.strerror or type(error).__name__
+    Yields:
+        A link to it, with its suffix, in a temporary folder.
+    """
+    if path.name.lower().removesuffix(".gz").endswith(_DETACHED):
+        yield path
+        return
+    compressed = path.suffix.lower() == ".gz"
+    suffix = "".join(path.suffixes[-2:]) if compressed else path.suffix
+    with temporary_folder("coala_read_") as folder:
+        link = folder / f"volume{suffix}"
+        link.symlink_to(path.absolute())
+        yield link

@@ -13,45 +13,13 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 import yaml
-from click.testing import CliRunner
 from dicom_writer import write_seg, write_series
-from hospital import Hospital, abdomen, image, write, write_pacs
-from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from hospital import abdomen, image, write
+from kedro.io import DatasetError, MemoryDataset
 
 from coala_kedro import cli
 from coala_kedro.datasets import HospitalVolumesDataset
 from coala_kedro.datasets.grouping import by_scan
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "ROOT", tmp_path / "project")
-    return tmp_path / "project"
-
-
-@pytest.fixture(scope="session")
-def oslo(tmp_path_factory):
-    return Hospital(tmp_path_factory.mktemp("oslo")).build().root
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli.cli, ["hospital", "new", *map(str, arguments)])
-
-
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory):
-    return write_pacs(tmp_path_factory.mktemp("pacs"))
-
-
-def catalog(project, monkeypatch, name="oslo"):
-    """What was written for a hospital, as a run would have it."""
-    monkeypatch.chdir(project)
-    text = (project / "conf" / name / "catalog.yml").read_text("utf-8")
-    entries = yaml.safe_load(text)
-    assert [key.split(".")[1] for key in entries] == [
-        "scan_table", "raw_scans", "raw_reader_masks", "organ_segmenter",
-    ]  # fmt: skip
-    return DataCatalog.from_config(entries), text
 
 
 def write_scan(path, seed=0):
@@ -61,7 +29,7 @@ def write_scan(path, seed=0):
     return crlm
 
 
-def test_two_hospitals_have_no_patient_in_common(project, pacs, oslo, monkeypatch):
+def test_two_hospitals_have_no_patient_in_common(run, catalog, project, pacs, oslo):
     assert run("oslo", pacs, "--pseudonyms").exit_code == 0
     assert run("bergen", oslo, "--cohort", "external").exit_code == 0
     assert run("molde", pacs, "--cohort", "external", "--pseudonyms").exit_code == 0
@@ -69,12 +37,12 @@ def test_two_hospitals_have_no_patient_in_common(project, pacs, oslo, monkeypatc
     assert len(tables) == 3
     patients = [patient for table in tables for patient in set(table["patient_id"])]
     assert sorted(patients) == [f"P{n:03d}" for n in range(1, len(patients) + 1)]
-    scans = catalog(project, monkeypatch, "molde")[0].load("external.raw_scans")
+    scans = catalog("molde")[0].load("external.raw_scans")
     assert [*scans] == [*tables[1]["scan_id"]]
-    assert scans.keys().isdisjoint(catalog(project, monkeypatch)[0].load("internal.raw_scans"))
+    assert scans.keys().isdisjoint(catalog()[0].load("internal.raw_scans"))
 
 
-def test_the_same_hospital_proposed_again_has_the_same_patients(project, pacs, oslo):
+def test_the_same_hospital_proposed_again_has_the_same_patients(run, project, pacs, oslo):
     run("oslo", pacs, "--pseudonyms")
     assert "Who is in another cohort of" not in run("bergen", oslo).output
     assert "Who is in another cohort of oslo" in run("oslo", oslo, "--cohort", "external").output
@@ -85,19 +53,19 @@ def test_the_same_hospital_proposed_again_has_the_same_patients(project, pacs, o
     assert path.read_text() == before
 
 
-def test_a_hospital_of_unlabelled_scans_alone_is_proposed_whole(project, tmp_path, monkeypatch):
+def test_a_hospital_of_unlabelled_scans_alone_is_proposed_whole(run, catalog, tmp_path):
     for seed in (1, 2):
         write_scan(tmp_path / "ct" / f"s{seed}.nii.gz", seed)
     told = run("oslo", tmp_path / "ct", "--role", "unlabelled")
     assert told.exit_code == 0, told.output
     assert "reader" not in told.output
-    proposed, text = catalog(project, monkeypatch)
+    proposed, text = catalog()
     assert proposed.load("internal.raw_reader_masks") == {}
     assert "without a path, nobody did" in text
     assert [*proposed.load("internal.raw_scans")] == ["s1", "s2"]
 
 
-def test_a_mask_beside_each_scan_is_one_reader_s(project, tmp_path, monkeypatch):
+def test_a_mask_beside_each_scan_is_one_reader_s(run, catalog, tmp_path):
     for seed in (1, 2, 3):
         crlm = write_scan(tmp_path / "in" / f"case_{seed}" / "ct.nii.gz", seed)
         if seed < 3:
@@ -105,7 +73,7 @@ def test_a_mask_beside_each_scan_is_one_reader_s(project, tmp_path, monkeypatch)
     told = run("oslo", tmp_path / "in")
     assert "they are taken for one reader's" in told.output
     assert "The mask of 1 of 3 scans (case_3): no mask fits the entry" in told.output
-    masks = by_scan(catalog(project, monkeypatch)[0].load("internal.raw_reader_masks"))
+    masks = by_scan(catalog()[0].load("internal.raw_reader_masks"))
     assert {scan: [*readers] for scan, readers in masks.items()} == {
         "case_1": ["reader_1"],
         "case_2": ["reader_1"],
@@ -113,19 +81,19 @@ def test_a_mask_beside_each_scan_is_one_reader_s(project, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("readers", [["labelsTr"], ["ann", "bob"]])
-def test_a_scan_is_never_taken_for_a_mask(project, tmp_path, monkeypatch, readers):
+def test_a_scan_is_never_taken_for_a_mask(run, catalog, tmp_path, readers):
     """nnU-Net's folders; and readers' folders beside those of the scans."""
     for seed in (1, 2):
         crlm = write_scan(tmp_path / "in" / "imagesTr" / f"c{seed}_0000.nii.gz", seed)
         for reader in readers:
             write(image(crlm), tmp_path / "in" / reader / f"c{seed}.nii.gz")
     told = run("oslo", tmp_path / "in")
-    masks = catalog(project, monkeypatch)[0].load("internal.raw_reader_masks")
+    masks = catalog()[0].load("internal.raw_reader_masks")
     assert [*masks] == (["reader_1/c1", "reader_1/c2"] if len(readers) == 1 else [])
     assert ("Which folders are readers'" in told.output) == (len(readers) == 2)
 
 
-def test_an_entry_that_does_not_load_is_said_and_stands_aside(project, tmp_path, monkeypatch):
+def test_an_entry_that_does_not_load_is_said_and_stands_aside(run, catalog, tmp_path):
     hu, organs, _ = abdomen(0)
     for patient in ("a", "b"):
         series = write_series(image(hu), tmp_path / "in" / patient / "CT", series=patient)
@@ -133,13 +101,13 @@ def test_an_entry_that_does_not_load_is_said_and_stands_aside(project, tmp_path,
     told = run("oslo", tmp_path / "in")
     assert told.exit_code == 0, told.output
     assert "internal.raw_reader_masks does not load yet" in told.output
-    proposed, text = catalog(project, monkeypatch)
+    proposed, text = catalog()
     assert isinstance(proposed.get("internal.raw_reader_masks"), MemoryDataset)
     (line,) = [line for line in text.splitlines() if "SEG/1.dcm" in line]
     assert line == "#     pattern: '{scan_id}/SEG/1.dcm'"
 
 
-def test_series_that_fit_one_scan_twice_are_said_before_a_run_stops(project, tmp_path):
+def test_series_that_fit_one_scan_twice_are_said_before_a_run_stops(run, project, tmp_path):
     hu, _, _ = abdomen(0)
     for patient in ("a", "b"):
         write_series(image(hu), tmp_path / "in" / patient / "1", series=patient)
@@ -176,7 +144,7 @@ def closed(tmp_path_factory):
     (root / "case_2").chmod(0o755)
 
 
-def test_a_folder_that_cannot_be_read_is_said(closed, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_said(run, closed, tmp_path, monkeypatch):
     project = Path(tempfile.mkdtemp())
     project.chmod(0o777)
     monkeypatch.setattr(cli, "ROOT", project)
@@ -210,7 +178,7 @@ def columns(path, text):
 
 @pytest.mark.parametrize("suffix", ["csv", "xlsx"])
 def test_a_sheet_of_excel_fills_the_table_and_who_is_not_in_it_is_said(
-    project, pacs, tmp_path, suffix
+    run, project, pacs, tmp_path, suffix
 ):
     sheet = pd.DataFrame(
         {"Größe (mm)": ["12,5", "8"], "Patient ": [4711, 4711],
@@ -239,7 +207,9 @@ def test_a_sheet_of_excel_fills_the_table_and_who_is_not_in_it_is_said(
     assert table["largest_crlm_diameter_mm"].tolist()[:2] == [12.5, 8.0]
 
 
-def test_a_sheet_that_contradicts_itself_is_refused_and_nothing_is_written(project, pacs, tmp_path):
+def test_a_sheet_that_contradicts_itself_is_refused_and_nothing_is_written(
+    run, project, pacs, tmp_path
+):
     (tmp_path / "sheet.csv").write_text("id;sex\n4711;F\n4711;M\n")
     described = columns(tmp_path / "columns.yml", "{patient: id, columns: {sex: {column: sex}}}")
     refused = run(
@@ -251,14 +221,14 @@ def test_a_sheet_that_contradicts_itself_is_refused_and_nothing_is_written(proje
     assert not (project / "conf").exists()
 
 
-def test_a_value_that_no_scan_table_has_is_said(project, pacs, tmp_path):
+def test_a_value_that_no_scan_table_has_is_said(run, project, pacs, tmp_path):
     (tmp_path / "sheet.csv").write_text("id,sex\n4711,female\n")
     described = columns(tmp_path / "columns.yml", "{patient: id, columns: {sex: {column: sex}}}")
     told = run("oslo", pacs, "--clinical", tmp_path / "sheet.csv", "--clinical-columns", described)
     assert "'female'" in told.output
 
 
-def test_a_dangling_link_is_not_written_through(project, oslo, tmp_path):
+def test_a_dangling_link_is_not_written_through(run, project, oslo, tmp_path):
     path = project / "data/01_raw/oslo/internal/scans.csv"
     path.parent.mkdir(parents=True)
     path.symlink_to(tmp_path / "elsewhere.csv")
@@ -268,7 +238,7 @@ def test_a_dangling_link_is_not_written_through(project, oslo, tmp_path):
 
 
 @pytest.mark.slow
-def test_files_are_utf_8_whatever_the_locale(project, tmp_path, monkeypatch):
+def test_files_are_utf_8_whatever_the_locale(run, project, tmp_path):
     """Latin-1, as on many clusters, and a label that it does not know."""
     hu, _, crlm = abdomen(0)
     for patient in ("a", "b"):

@@ -13,8 +13,8 @@ import pydicom
 from pydantic import BaseModel, ConfigDict, Field
 
 from coala_kedro.cohort import SCAN_TABLE
-from coala_kedro.imaging.dicom_person import age_years
-from coala_kedro.sources.headers import read_header
+from coala_kedro.imaging.dicom_person import read_person
+from coala_kedro.sources.survey import read_header
 from coala_kedro.tables import as_date, as_id, as_number
 
 TABLE_TAGS = {
@@ -77,7 +77,7 @@ def propose_scan_table(
     description: ClinicalSheet | None = None,
     taken: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Propose a scan table; what nobody told is left empty, to be filled in.
+    """Propose a scan table; what is not known is left empty, to be filled in.
 
     Args:
         scan_ids: By relative path of the scan: a folder of DICOM files, or a volume.
@@ -91,7 +91,7 @@ def propose_scan_table(
     Returns:
         One row a scan, the columns of `cohort.SCAN_TABLE` that are needed or known. Patients are
         `P001` ... in the order of their scans. `attrs["not_in_sheet"]` are the rows of scans that
-        the sheet does not tell; they keep what the headers say.
+        are not in the sheet; they keep what the headers say.
 
     Raises:
         SheetError: The sheet lacks a column, has a value that the description does not know, or
@@ -99,16 +99,16 @@ def propose_scan_table(
     """
     rows = []
     for path, scan_id in sorted(scan_ids.items(), key=lambda item: item[1]):
-        header = _header(folder / path)
+        person = read_person(_header(folder / path))
         rows.append(
             {
                 "scan_id": scan_id,
-                "patient_id": str(header.get("PatientID") or "").strip(),
+                "patient_id": person.patient,
                 "timepoint": "",
                 "role": role,
-                "acquired_on": _date(str(header.get("StudyDate") or "")),
-                "sex": header.get("PatientSex") if header.get("PatientSex") in ("F", "M") else "",
-                "age_years": _age_years(str(header.get("PatientAge") or "")),
+                "acquired_on": "".join(day.isoformat() for day in person.days),
+                "sex": person.sex,
+                "age_years": person.age_years and float(person.age_years),
                 "n_crlm": n_crlm.get(scan_id),
             }
         )
@@ -125,19 +125,18 @@ def propose_scan_table(
     return table[known]
 
 
-def made_up_scan_ids(table: pd.DataFrame) -> pd.DataFrame:
+def made_up_scan_ids(table: pd.DataFrame) -> pd.Series:
     """Scan ids that tell nothing: the patient's number and the scan's, by day: `P001_1` ...
 
     Args:
         table: A proposed scan table.
 
     Returns:
-        In the table's order, what stood for the scan (`found`) and its `scan_id`.
+        The ids, in the table's order.
     """
     by_day = table.sort_values(["patient_id", "acquired_on", "scan_id"])
     number = by_day.groupby("patient_id").cumcount() + 1
-    made_up = table["patient_id"] + "_" + number.astype(str)  # aligned by row
-    return pd.DataFrame({"found": table["scan_id"], "scan_id": made_up})
+    return table["patient_id"] + "_" + number.astype(str)  # aligned by row
 
 
 def _header(path: Path) -> pydicom.Dataset:
@@ -148,38 +147,27 @@ def _header(path: Path) -> pydicom.Dataset:
     return pydicom.Dataset()
 
 
-def _date(text: str) -> str:
-    """`20200102` as `2020-01-02`; anything else is no date."""
-    parsed = pd.to_datetime(text, format="%Y%m%d", errors="coerce")
-    return "" if pd.isna(parsed) else f"{parsed:%Y-%m-%d}"
-
-
-def _age_years(text: str) -> float | None:
-    """As the table's column has it."""
-    years = age_years(text)
-    return None if years is None else float(years)
-
-
 def _fill_in(
     scans: list[dict[str, Any]], sheet: pd.DataFrame, description: ClinicalSheet
 ) -> list[int]:
-    """Write what the sheet tells into the rows of a scan table; those of which it tells nothing."""
+    """Write the sheet's values into the rows of a scan table; the rows that it has nothing for."""
     _check_columns(sheet, description)
-    told_of = sheet[description.patient].fillna("").astype(str).map(as_id)
+    whose = sheet[description.patient].fillna("").astype(str).map(as_id)
     in_headers = {as_id(scan["patient_id"]) for scan in scans} - {""}
-    key = "patient_id" if in_headers.intersection(told_of) else "scan_id"
+    key = "patient_id" if in_headers.intersection(whose) else "scan_id"
     days = _days(sheet, description.date)
     absent = []
     for number, scan in enumerate(scans):
-        patient = rows = sheet[(told_of == as_id(scan[key])) & (told_of != "")]
+        patient = rows = sheet[(whose == as_id(scan[key])) & (whose != "")]
         if description.date:
             rows = patient[days[patient.index] == (scan["acquired_on"] or "no day")]
         if rows.empty:
             absent.append(number)
             continue
-        for name, told in description.columns.items():
+        for name, column in description.columns.items():
             # A patient has one sex, whatever the day.
-            value = _told(name, told, patient if name == "sex" else rows, description)
+            cells = (patient if name == "sex" else rows)[column.column]
+            value = _one_value(name, column, cells, description.missing)
             _compare(name, scan.get(name), value, rows)
             scan[name] = value
     for scan, name in itertools.product(scans, description.columns):
@@ -203,22 +191,22 @@ def _check_columns(sheet: pd.DataFrame, description: ClinicalSheet) -> None:
         )
 
 
-def _told(name: str, told: _Column, rows: pd.DataFrame, description: ClinicalSheet) -> Any:
+def _one_value(name: str, column: _Column, cells: pd.Series, missing: Collection[str]) -> Any:
     """The one value that the rows of a patient or CT have; empty if none has any."""
-    values = {n: _value(name, told, cell, n, description) for n, cell in rows[told.column].items()}
-    values = {row: value for row, value in values.items() if value != ""}
+    read = {row: _value(name, column, cell, row, missing) for row, cell in cells.items()}
+    values = {row: value for row, value in read.items() if value != ""}
     if len(set(values.values())) > 1:
         listed = " and ".join(f"'{value}' (row {row})" for row, value in values.items())
         raise SheetError(
-            f"The clinical sheet's column '{told.column}' has {listed} for one and the same. Mend "
-            "it; or, if a row is a CT, describe by `date` which column has its day.",
+            f"The clinical sheet's column '{column.column}' has {listed} for one and the same. "
+            "Mend it; or, if a row is a CT, describe by `date` which column has its day.",
             *values.values(),
         )
     return next(iter(values.values()), "")
 
 
 def _compare(name: str, header: Any, value: Any, rows: pd.DataFrame) -> None:
-    """Hold what the sheet tells against what the scan's header does."""
+    """Make sure that the sheet does not contradict the scan's header."""
     if name not in ("sex", "acquired_on", "age_years") or "" in (value, header or ""):
         return
     # The sheet's age need not be of the day of the scan.
@@ -232,24 +220,24 @@ def _compare(name: str, header: Any, value: Any, rows: pd.DataFrame) -> None:
 
 
 def _value(
-    name: str, told: _Column, cell: Any, row: Any, description: ClinicalSheet
+    name: str, column: _Column, cell: Any, row: Any, missing: Collection[str]
 ) -> float | str:
     text = "" if pd.isna(cell) else str(cell).strip()
-    place = f"The clinical sheet's column '{told.column}' holds '{text}' (row {row}), which"
-    if text in ("", *description.missing):
+    place = f"The clinical sheet's column '{column.column}' holds '{text}' (row {row}), which"
+    if text in ("", *missing):
         return ""
-    if told.values is not None:
-        if text not in told.values:
+    if column.values is not None:
+        if text not in column.values:
             raise SheetError(
-                f"{place} its description does not know: {', '.join(told.values)}.", text
+                f"{place} its description does not know: {', '.join(column.values)}.", text
             )
-        return told.values[text]
+        return column.values[text]
     if name == "acquired_on":
         return _day(as_date(text), place, text)
     if not str(SCAN_TABLE.columns[name].dtype).startswith("float"):
         return text
     try:
-        return float(as_number(text)) * (told.factor or 1)
+        return float(as_number(text)) * (column.factor or 1)
     except ValueError:
         raise SheetError(f"{place} is no number, or could be two.", text) from None
 
