@@ -62,9 +62,9 @@ def new(
 ) -> None:
     """Look at FOLDER and propose catalog entries and a scan table for the hospital NAME.
 
-    Nothing that is there already is written over. Every entry is loaded once before it is written;
-    what does not load is said. With --clinical, a CSV or Excel sheet fills the
-    scan table; --clinical-columns is a YAML file that says how, as conf/tcia_crlm/clinical.yml.
+    Nothing that is there already is written over. Every entry is loaded once before it is written,
+    and those that do not load are listed. With --clinical, a CSV or Excel sheet fills the scan
+    table; --clinical-columns is a YAML file that says how, as conf/tcia_crlm/clinical.yml.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise click.ClickException(f"'{name}' must be small letters, digits and '_', such as oslo.")
@@ -133,11 +133,10 @@ def _sheet(
 
 def _taken(raw: Path, own: str) -> set[str]:
     """Patient ids in scan tables and pseudonyms of others, for the study joins them."""
-    tables = [path for folder in ("*", "*/*") for path in raw.glob(f"{folder}/*.csv")]
-    others = [path for path in tables if not path.is_relative_to(raw / own)]
-    return {
-        p for path in others for p in re.findall(r"P\d{3,}", path.read_text(encoding="latin-1"))
-    }
+    tables = [*raw.glob("*/*.csv"), *raw.glob("*/*/*.csv")]
+    others = (path for path in tables if not path.is_relative_to(raw / own))
+    texts = (path.read_text(encoding="latin-1") for path in others)
+    return {patient for text in texts for patient in re.findall(r"P\d{3,}", text)}
 
 
 def _load(proposal: Proposal, cohort: str) -> None:
@@ -156,23 +155,22 @@ def _load(proposal: Proposal, cohort: str) -> None:
         proposal.to_check += _mismatches(cohort, table, scans, masks)
 
 
-def _mismatches(cohort: str, table: pd.DataFrame, scans: Any, masks: Any) -> Iterator[str]:
+def _mismatches(cohort: str, table: pd.DataFrame, scans: Any, masks: Any) -> list[str]:
     """What is wrong with the scan table, and scans of it that no file fits."""
     gaps = {"timepoint": "pre", "acquired_on": "2000-01-01"}  # these are listed already
     try:
         table = check_scan_table(table.fillna(gaps), cohort)
     except CohortError as error:
-        yield str(error)
-        return
+        return [str(error)]
     outlined = scans_with_role(table, *OUTLINED_ROLES) if masks else []
     masks = {key.rpartition("/")[2] for key in masks}
-    for what, ids, found in (("volume", table["scan_id"], scans), ("mask", outlined, masks)):
-        if absent := {*ids} - {*found}:
-            yield (
-                f"The {what} of {len(absent)} of {len(table)} scans "
-                f"({examples(absent)}): no {what} fits the entry. Mend its pattern, or "
-                "the scans' rows in scans.csv."
-            )
+    absent = {"volume": {*table["scan_id"]} - {*scans}, "mask": {*outlined} - masks}
+    return [
+        f"The {what} of {len(ids)} of {len(table)} scans ({examples(ids)}): no {what} fits the "
+        "entry. Mend its pattern, or the scans' rows in scans.csv."
+        for what, ids in absent.items()
+        if ids
+    ]
 
 
 def _write(relative: str, content: str | Path) -> None:
@@ -195,7 +193,7 @@ def _write(relative: str, content: str | Path) -> None:
 def _write_new(path: Path, text: str) -> None:
     if os.path.lexists(path):
         raise FileExistsError
-    mode = 0o600 if path.name == "pseudonyms.csv" else 0o666  # it tells whose the scans are
+    mode = 0o600 if path.name == "pseudonyms.csv" else 0o666  # that says whose the scans are
     content = text.encode()
     with (
         written_whole(path, "a file", len(content)) as unfinished,

@@ -5,8 +5,9 @@ an object in a bucket.
 """
 
 from coala_kedro.imaging.dicom_stacks import SeriesChoice
+from coala_kedro.sources.anonymous import read_pseudonyms
 from coala_kedro.sources.choice import SEGMENT_FORMATS, SourceError, Values, several
-from coala_kedro.sources.search import check_layout, find_volumes, read_pseudonyms
+from coala_kedro.sources.search import check_layout, find_volumes
 from coala_kedro.sources.source_volume import Format, SourceVolume
 from coala_kedro.sources.storage import DownloadError
 

@@ -1,8 +1,16 @@
-"""Patterns of paths without the names that paths hold."""
+"""Keeping the names that paths hold out of sight: files are at times named after patients."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from coala_kedro.sources.choice import SourceError
+from coala_kedro.spreadsheet import as_meant
+from coala_kedro.tables import TableError, as_id, read_table
+from coala_kedro.temporary import temporary_folder
 
 _KNOWN_WORDS = frozenset(
     """
@@ -21,7 +29,8 @@ _PLACEHOLDER = re.compile(r"(\{\w+\})")
 _WHOSE = ("{reader}", "{organ}")
 _FORMAT = re.compile(r"(\.(nii|gz|nrrd|nhdr|mha|mhd|dcm|ima))*$", re.IGNORECASE)
 _MAX_DIGITS = 2
-"""Of a number that tells neither a day nor a patient."""
+"""Of a number that can be neither a day nor a patient's."""
+_DETACHED = (".mhd", ".nhdr", ".hdr", ".img")
 
 
 def is_anonymous(text: str) -> bool:
@@ -48,16 +57,65 @@ def _anonymous_part(part: str) -> str:
         words = _WORD.findall(before + rest[1].removesuffix(ending))
         if not any(map(_is_known, words)):
             return rest[0] + ending
-    pieces = [
-        piece if _PLACEHOLDER.fullmatch(piece) else _WORD.sub(_known_or_star, piece)
-        for piece in [before, *rest]
-    ]
-    return re.sub(r"\*[*\s]*", "*", "".join(pieces))
+    stars = re.sub(_PLACEHOLDER.pattern + f"|{_WORD.pattern}", _known_or_star, part)
+    return re.sub(r"\*[*\s]*", "*", stars)
 
 
 def _is_known(word: str) -> bool:
     return len(word) <= _MAX_DIGITS if word.isdecimal() else word.lower() in _KNOWN_WORDS
 
 
-def _known_or_star(word: re.Match[str]) -> str:
-    return word[0] if _is_known(word[0]) else "*"
+def _known_or_star(match: re.Match[str]) -> str:
+    return match[0] if match[1] or _is_known(match[0]) else "*"
+
+
+def read_pseudonyms(file: str | Path) -> dict[str, str]:
+    """Read which scan id stands for what the paths tell.
+
+    Args:
+        file: CSV or Excel, with the columns `found` and `scan_id`.
+
+    Raises:
+        SourceError: There is no such file or column, or something has two scan ids, or none.
+    """
+    try:
+        table = as_meant(read_table(Path(file).read_bytes()))
+    except (OSError, TableError) as error:
+        raise SourceError(f"The pseudonyms {file} cannot be read: {error}.") from None
+    table.columns = table.columns.str.lower()
+    if absent := [name for name in ("found", "scan_id") if [*table].count(name) != 1]:
+        raise SourceError(
+            f"The pseudonyms {file} lack the column {', '.join(absent)}, or have two."
+        )
+    table["scan_id"] = table["scan_id"].map(as_id)
+    wrong = table["found"].duplicated() | table["scan_id"].duplicated() | table["scan_id"].eq("")
+    if wrong.any():
+        rows = ", ".join(str(row) for row in table.index[wrong])
+        raise SourceError(
+            f"The pseudonyms {file}, line {rows}: every scan needs one scan id of its own."
+        )
+    return dict(zip(table["found"], table["scan_id"], strict=True))
+
+
+@contextmanager
+def under_no_name(path: Path) -> Iterator[Path]:
+    """Have a file under a name that says nothing, for a while.
+
+    The libraries that read volumes print paths where no program can catch them (the NIfTI library
+    on standard error).
+
+    Args:
+        path: The file. A header or its data file is left as it is, for one names the other.
+
+    Yields:
+        A link to it, with its suffix, in a temporary folder.
+    """
+    if path.name.lower().removesuffix(".gz").endswith(_DETACHED):
+        yield path
+        return
+    compressed = path.suffix.lower() == ".gz"
+    suffix = "".join(path.suffixes[-2:]) if compressed else path.suffix
+    with temporary_folder("coala_read_") as folder:
+        link = folder / f"volume{suffix}"
+        link.symlink_to(path.absolute())
+        yield link

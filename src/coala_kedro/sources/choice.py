@@ -76,13 +76,10 @@ def check_choice(pattern: str, format: str, segments: Segments, values: Values) 
         except re.error as error:
             raise SourceError(f"'{labels}' is no regular expression: {error}.") from None
     groups = [*values.values()] if isinstance(values, Mapping) else [values]
-    if values is not None and not (groups and all(map(_are_labels, groups))):
+    listed = [several(group) or [0] for group in groups] or [[0]]
+    are_labels = all(type(value) is int and value > 0 for group in listed for value in group)
+    if values is not None and not are_labels:
         raise SourceError(
             "`values` must name the whole numbers from 1 up that are the lesion, such as 2, "
             f"[2, 3] or {{reader_1: 2}}, not {values!r}. Names go under `segments`."
         )
-
-
-def _are_labels(values: Any) -> bool:
-    listed = several(values)
-    return bool(listed) and all(type(value) is int and value > 0 for value in listed)

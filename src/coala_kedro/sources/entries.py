@@ -61,15 +61,18 @@ class Proposal:
     files: dict[str, str | Path] = field(default_factory=dict)
 
     def shown(self, names: Collection[str]) -> str:
-        """A few of the names, or how many there are where nobody is to see them."""
+        """A few of the names; where names are hidden, how many there are."""
         return f"{len(names)}, whose names are not shown" if self.hides_names else examples(names)
 
     def pattern(self, layout: Layout) -> str:
-        """The layout's pattern; without names where nobody is to see them."""
+        """The layout's pattern; without names where these are hidden."""
         if not self.hides_names:
             return layout.pattern
         pattern = anonymous_pattern(layout.pattern)
-        return pattern if _are_readers(layout) else pattern.replace("{reader}", "*")
+        # What stands for {reader} may be a patient's, if its words are not known and come once.
+        counts = Counter(layout.readers).items()
+        are_readers = all(n > 1 or is_anonymous(reader) for reader, n in counts)
+        return pattern if are_readers else pattern.replace("{reader}", "*")
 
     def scan_table(self) -> Entry:
         """The entry of the scan table."""
@@ -125,8 +128,3 @@ def _yaml(key: str, entry: Entry) -> str:
 def examples(values: Collection[str], shown: int = 5) -> str:
     """A few of many values, sorted."""
     return ", ".join(sorted(values)[:shown] + ["..."] * (len(values) > shown))
-
-
-def _are_readers(layout: Layout) -> bool:
-    """Whether what stands for {reader} is no patient's: it is of known words, or comes again."""
-    return all(n > 1 or is_anonymous(reader) for reader, n in Counter(layout.readers).items())

@@ -99,7 +99,8 @@ def _describe(found: Survey, proposal: Proposal) -> None:
         proposal.found.append(f"segments: {listed}")
     others = ", ".join(f"{n} {what}" for what, n in sorted(found.others.items()))
     if UNREADABLE in found.others:
-        others += f" (make them readable; `find {proposal.folder} ! -readable` tells them)"
+        find = f"`find {proposal.folder} ! -readable` lists them"
+        others += f" (make them readable and run this again; {find})"
     if not found.series and not found.scans:
         raise ValueError(
             f"There is no CT below {proposal.folder}: no DICOM series and no volume in HU"
@@ -119,65 +120,71 @@ def _masks(
     """The entry of the readers' masks, and how many lesions each scan's segmentation has."""
     paths = found.segmentations or found.structures or found.masks
     layout = generalise(paths, scans, readers=not found.segments)
-    if layout and not found.segments:
-        layout = _masks_alone(layout, [*found.scans, *found.organs], proposal)
-    elif not paths and role != "unlabelled":
-        proposal.to_check.append(
-            "Where the readers' masks are: none was found. Write the entry raw_reader_masks, "
-            "or make the scans' role 'unlabelled'."
-        )
-    elif paths and not layout:
+    if layout and found.segments:
+        return _segments(found, layout, proposal)
+    if layout:
+        return _mask_volumes(layout, [*found.scans, *found.organs], proposal), {}
+    if paths:
         proposal.to_check.append(
             f"Which mask is which scan's: {proposal.shown(paths)}. Write the entry "
             f"raw_reader_masks; the scans' pattern is '{proposal.pattern(scans)}'."
         )
-    if not layout:
-        return NO_MASKS, {}
-    segments = _lesion_segments(found, proposal) if found.segments else ""
-    kind = "volume" if not segments else "dicom_seg" if found.segmentations else "rtstruct"
-    entry = proposal.volumes(layout, kind)
-    if "{reader}" in entry["pattern"]:
-        return entry | ({"segments": segments} if segments else {}), {}
-    proposal.to_check.append(
-        "Who outlined the masks: they are taken for one reader's, reader_1 in raw_reader_masks. "
-        "If several did, let {reader} in the pattern, or `segments` or `values` tell them apart."
-    )
+    elif role != "unlabelled":
+        proposal.to_check.append(
+            "Where the readers' masks are: none was found. Write the entry raw_reader_masks, "
+            "or make the scans' role 'unlabelled'."
+        )
+    return NO_MASKS, {}
+
+
+def _segments(found: Survey, layout: Layout, proposal: Proposal) -> tuple[Entry, dict[str, int]]:
+    """As `_masks`, of files that hold several outlines by name."""
+    labels = found.labels
+    pattern = lesion_labels(labels)
+    if not pattern:
+        listed = proposal.shown(labels) if proposal.hides_names else ", ".join(sorted(labels))
+        proposal.to_check.append(
+            f"Which segments are lesions: {listed}. Write a regular expression for them into "
+            "`segments` of raw_reader_masks."
+        )
+        pattern = "???"  # which does not load
+    elif proposal.hides_names:
+        pattern = f"(?i){LESION.pattern}"
+    entry = proposal.volumes(layout, "dicom_seg" if found.segmentations else "rtstruct")
+    entry["segments"] = pattern
+    if "{reader}" in entry["pattern"] or not found.segmentations:
+        return _of_one_reader(entry, {"segments": pattern}, proposal), {}
     n_crlm = {
         scan_id: sum(bool(LESION.fullmatch(label)) for label in found.segments[path])
         for path, scan_id in layout.scan_ids.items()
-        if found.segmentations
     }
-    choice = (
-        {"segments": {"reader_1": segments}} if segments else {"values": {"reader_1": [1, 255]}}
-    )
-    return entry | choice, n_crlm
+    return _of_one_reader(entry, {"segments": pattern}, proposal), n_crlm
 
 
-def _lesion_segments(found: Survey, proposal: Proposal) -> str:
-    """A regular expression for the labels of lesions; `???`, which does not load, if none is."""
-    if pattern := lesion_labels(found.labels):
-        return f"(?i){LESION.pattern}" if proposal.hides_names else pattern
-    labels = found.labels
-    listed = proposal.shown(labels) if proposal.hides_names else ", ".join(sorted(labels))
-    proposal.to_check.append(
-        f"Which segments are lesions: {listed}. Write a regular expression for them into "
-        "`segments` of raw_reader_masks."
-    )
-    return "???"
-
-
-def _masks_alone(masks: Layout, others: Collection[str], proposal: Proposal) -> Layout | None:
-    """The layout of masks, narrowed where its {reader} would take other volumes for masks."""
+def _mask_volumes(masks: Layout, others: Collection[str], proposal: Proposal) -> Entry:
+    """The entry of masks that are volumes, so that it takes none of the others for a mask."""
     readers = {*masks.readers}
-    if not readers or not any(map(pattern_expression(masks.pattern).fullmatch, others)):
-        return masks
-    if len(readers) == 1:
-        return dataclasses.replace(masks, pattern=masks.pattern.replace("{reader}", readers.pop()))
+    if readers and any(map(pattern_expression(masks.pattern).fullmatch, others)):
+        if len(readers) > 1:
+            proposal.to_check.append(
+                f"Which folders are readers': '{proposal.pattern(masks)}' fits volumes that are no "
+                "masks too. Put those of the readers into one, and write the entry "
+                "raw_reader_masks."
+            )
+            return NO_MASKS
+        masks = dataclasses.replace(masks, pattern=masks.pattern.replace("{reader}", readers.pop()))
+    return _of_one_reader(proposal.volumes(masks, "volume"), {"values": [1, 255]}, proposal)
+
+
+def _of_one_reader(entry: Entry, choice: Entry, proposal: Proposal) -> Entry:
+    """An entry of masks with a name for the reader, if its pattern has no {reader}."""
+    if "{reader}" in entry["pattern"]:
+        return entry
     proposal.to_check.append(
-        f"Which folders are readers': '{proposal.pattern(masks)}' fits volumes that are no masks "
-        "too. Put those of the readers into one, and write the entry raw_reader_masks."
+        "Who outlined the masks: they are taken for one reader's, reader_1 in raw_reader_masks. If "
+        "several did, let {reader} in the pattern, or `segments` or `values` tell them apart."
     )
-    return None
+    return entry | {option: {"reader_1": value} for option, value in choice.items()}
 
 
 def _organs(found: Survey, scans: Layout, proposal: Proposal) -> Entry:
@@ -186,15 +193,14 @@ def _organs(found: Survey, scans: Layout, proposal: Proposal) -> Entry:
         proposal.found.append("organs: TotalSegmentator will outline them; it needs its weights")
         return TOTALSEGMENTATOR
     proposal.to_check.append(
-        "Whether the label files are in TotalSegmentator's class ids, as is assumed: if not, tell "
-        "the values by `ids` in organ_segmenter; and if one is the lesion, by `values` in "
-        "raw_reader_masks."
+        "Whether the label files are in TotalSegmentator's class ids, as is assumed: if not, write "
+        "their values into organ_segmenter, and that of the lesion into raw_reader_masks."
     )
     return proposal.organs(layout)
 
 
 def _name_scans(table: pd.DataFrame, scans: Layout, proposal: Proposal) -> None:
-    """Make scan ids up where names are hidden; a file keeps whose they are."""
+    """Make scan ids up where names are hidden, and a file that keeps whose they are."""
     if not proposal.hides_names:
         proposal.to_check.append(
             f"Whether scan ids such as {table['scan_id'].iloc[0]} are pseudonyms: they come from "

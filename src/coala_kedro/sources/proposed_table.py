@@ -13,7 +13,7 @@ import pydicom
 from pydantic import BaseModel, ConfigDict, Field
 
 from coala_kedro.cohort import SCAN_TABLE
-from coala_kedro.imaging.dicom_person import read_person
+from coala_kedro.imaging.dicom_person import age_years
 from coala_kedro.sources.survey import read_header
 from coala_kedro.tables import as_date, as_id, as_number
 
@@ -99,16 +99,17 @@ def propose_scan_table(
     """
     rows = []
     for path, scan_id in sorted(scan_ids.items(), key=lambda item: item[1]):
-        person = read_person(_header(folder / path))
+        header = _header(folder / path)
+        age = age_years(str(header.get("PatientAge") or ""))
         rows.append(
             {
                 "scan_id": scan_id,
-                "patient_id": person.patient,
+                "patient_id": str(header.get("PatientID") or "").strip(),
                 "timepoint": "",
                 "role": role,
-                "acquired_on": "".join(day.isoformat() for day in person.days),
-                "sex": person.sex,
-                "age_years": person.age_years and float(person.age_years),
+                "acquired_on": _date(str(header.get("StudyDate") or "")),
+                "sex": header.get("PatientSex") if header.get("PatientSex") in ("F", "M") else "",
+                "age_years": None if age is None else float(age),
                 "n_crlm": n_crlm.get(scan_id),
             }
         )
@@ -145,6 +146,12 @@ def _header(path: Path) -> pydicom.Dataset:
             if header := read_header(file, TABLE_TAGS):  # a DICOMDIR has none of them
                 return header
     return pydicom.Dataset()
+
+
+def _date(text: str) -> str:
+    """`20200102` as `2020-01-02`; anything else is no date."""
+    parsed = pd.to_datetime(text, format="%Y%m%d", errors="coerce")
+    return "" if pd.isna(parsed) else f"{parsed:%Y-%m-%d}"
 
 
 def _fill_in(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -26,8 +25,6 @@ from coala_kedro.sources.choice import (
 from coala_kedro.sources.patterns import pattern_expression
 from coala_kedro.sources.source_volume import Format, SourceVolume
 from coala_kedro.sources.storage import Remote, local_path
-from coala_kedro.spreadsheet import as_meant
-from coala_kedro.tables import TableError, as_id, read_table
 
 _WHOSE = ("reader", "organ")
 """Placeholders that do not tell the scan; each of the others is a part of its id."""
@@ -108,20 +105,23 @@ def find_volumes(
 def _keys(
     path: str, pattern: str, names: Iterable[str], pseudonyms: Mapping[str, str] | None
 ) -> dict[str, str]:
-    """The names that fit the pattern, by what they tell.
+    """The names that fit the pattern, by `<scan_id>` or `<reader>/<scan_id>`.
 
     Raises:
-        SourceError: Two tell the same.
+        SourceError: Two are one scan's (and reader's).
     """
     fits = pattern_expression(pattern)
     found: dict[str, str] = {}
-    for name in sorted(names):
-        match = fits.fullmatch(name)
-        key = _key(match, pseudonyms) if match else None
+    for name, match in ((name, fits.fullmatch(name)) for name in sorted(names)):
+        groups = match.groupdict() if match else {}
+        whose = [groups.pop(placeholder) for placeholder in _WHOSE if placeholder in groups]
+        scan_id = "_".join(groups.values())
+        if not match or (pseudonyms is not None and scan_id not in pseudonyms):
+            continue
+        key = "/".join([*whose, scan_id if pseudonyms is None else pseudonyms[scan_id]])
         if key in found:
             raise SourceError(_ambiguity(path, pattern, key, (found[key], name)))
-        if key is not None:
-            found[key] = name
+        found[key] = name
     return found
 
 
@@ -138,13 +138,18 @@ def check_layout(
         values: As `find_volumes` takes it.
 
     Raises:
-        SourceError: Nothing in the pattern tells the scan, or too much whose it is, there is no
-            such format, `segments` is missing, misplaced or no regular expression, `values` are
-            misplaced or no labels, or the URL is of a kind that cannot be opened here or has a
-            password in it.
+        SourceError: The pattern has no placeholder for the scan or several for the reader, there
+            is no such format, `segments` or `values` are missing, misplaced or not what they must
+            be, or the URL is of a kind that cannot be opened here or has a password in it.
     """
     if local_path(path) is None:
-        _check_url(path)
+        url = urlsplit(path)
+        if url.password:
+            raise SourceError("A password in a URL would be logged: give it under `credentials`.")
+        try:
+            fsspec.get_filesystem_class(url.scheme)
+        except (ImportError, ValueError) as error:
+            raise SourceError(f"{path} cannot be opened: {error}.") from None
     if format not in get_args(Format):
         raise SourceError(f"There is no format '{format}'. Allowed: {', '.join(get_args(Format))}.")
     expression = pattern_expression(pattern)
@@ -162,25 +167,6 @@ def check_layout(
             f"With `segments` for each of {', '.join(segments)} the pattern cannot have "
             f"{{{whose[0]}}} too; or give `segments` as one regular expression."
         )
-
-
-def _check_url(location: str) -> None:
-    url = urlsplit(location)
-    if url.password:
-        raise SourceError("A password in a URL would be logged: give it under `credentials`.")
-    try:
-        fsspec.get_filesystem_class(url.scheme)
-    except (ImportError, ValueError) as error:
-        raise SourceError(f"{location} cannot be opened: {error}.") from None
-
-
-def _key(match: re.Match[str], pseudonyms: Mapping[str, str] | None) -> str | None:
-    """`<scan_id>` or `<reader>/<scan_id>`; None if the scan has no pseudonym."""
-    groups = match.groupdict()
-    whose = [groups.pop(name) for name in _WHOSE if name in groups]
-    named = "_".join(groups.values())
-    scan_id = named if pseudonyms is None else pseudonyms.get(named)
-    return None if scan_id is None else "/".join([*whose, scan_id])
 
 
 def find_local(
@@ -219,9 +205,9 @@ def _listed(
     path: str, format: str, storage_options: Mapping[str, Any], depth: int | None = None
 ) -> Iterable[str]:
     """Files below a folder, or the folders that hold files; relative, without hidden ones."""
-    root = local_path(path)
+    root, folders = local_path(path), format == "dicom_series"
     if root is None:
-        return Remote(path, storage_options).find(format == "dicom_series")
+        return Remote(path, storage_options).find(folders)
 
     def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
@@ -230,7 +216,7 @@ def _listed(
                 f"missing. Make it readable; `find {root} ! -readable` names it."
             )
 
-    return find_local(root, format == "dicom_series", depth, refuse)
+    return find_local(root, folders, depth, refuse)
 
 
 def _ambiguity(path: str, pattern: str, key: str, names: tuple[str, str]) -> str:
@@ -276,31 +262,3 @@ def _shape(name: str) -> str:
     """A path without its names: `*/*/*.nii.gz`."""
     ending = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")
     return "/".join(["*"] * len(PurePosixPath(name).parts)) + ending
-
-
-def read_pseudonyms(file: str | Path) -> dict[str, str]:
-    """Read which scan id stands for what the paths tell.
-
-    Args:
-        file: CSV or Excel, with the columns `found` and `scan_id`.
-
-    Raises:
-        SourceError: There is no such file or column, or something has two scan ids, or none.
-    """
-    try:
-        table = as_meant(read_table(Path(file).read_bytes()))
-    except (OSError, TableError) as error:
-        raise SourceError(f"The pseudonyms {file} cannot be read: {error}.") from None
-    table.columns = table.columns.str.lower()
-    if absent := [name for name in ("found", "scan_id") if [*table].count(name) != 1]:
-        raise SourceError(
-            f"The pseudonyms {file} lack the column {', '.join(absent)}, or have two."
-        )
-    table["scan_id"] = table["scan_id"].map(as_id)
-    wrong = table["found"].duplicated() | table["scan_id"].duplicated() | table["scan_id"].eq("")
-    if wrong.any():
-        rows = ", ".join(str(row) for row in table.index[wrong])
-        raise SourceError(
-            f"The pseudonyms {file}, line {rows}: every scan needs one scan id of its own."
-        )
-    return dict(zip(table["found"], table["scan_id"], strict=True))

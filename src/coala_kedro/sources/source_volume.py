@@ -23,15 +23,13 @@ from coala_kedro.imaging.files import (
 )
 from coala_kedro.imaging.geometry import Grid, paste_on_grid
 from coala_kedro.imaging.lesion_labels import select_segments, select_values
+from coala_kedro.sources.anonymous import under_no_name
 from coala_kedro.sources.choice import SEGMENT_FORMATS
 from coala_kedro.sources.storage import content_fingerprint, fetched, local_path
-from coala_kedro.temporary import temporary_folder
 
 Format = Literal["volume", "dicom_series", "dicom_seg", "rtstruct"]
 """A file that SimpleITK reads by its suffix (NIfTI, NRRD, MetaImage), a folder of DICOM files that
 are one series, a DICOM segmentation, or a DICOM RT structure set."""
-
-_DETACHED = (".mhd", ".nhdr", ".hdr", ".img")
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,7 +62,7 @@ class SourceVolume:
     correct_tilt: bool = False
 
     def __repr__(self) -> str:
-        """Without what nobody is to see."""
+        """Its title and format: neither a path with names nor credentials."""
         return f"SourceVolume({self.title!r}, {self.format!r})"
 
     def __call__(self) -> sitk.Image:
@@ -106,7 +104,7 @@ class SourceVolume:
             where nothing says that it may lie elsewhere.
 
         Raises:
-            VolumeError: As `whole`, or a DICOM file tells of another grid (code `other_grid`).
+            VolumeError: As `whole`, or a DICOM file has another grid (code `other_grid`).
         """
         if self.format not in SEGMENT_FORMATS:
             mask = self.whole()
@@ -169,7 +167,7 @@ class SourceVolume:
 
     @contextmanager
     def _fetched(self) -> Iterator[Path]:
-        """Have it at a path; what goes wrong there is told with its title, not with the path.
+        """Have it at a local path; errors name its title, not the path.
 
         Raises:
             VolumeError: As `whole`.
@@ -222,7 +220,7 @@ class SourceVolume:
     def file(self) -> Path | None:
         """The file, if it is a local `.nii.gz` that may stand for itself; else None.
 
-        Every program reads it as we do, and its path tells nobody's name.
+        Every program reads it as we do, and its path holds no names.
         """
         path = None if self.alias else self.local_nifti
         return path if path and is_read_alike(path) else None
@@ -232,27 +230,3 @@ class SourceVolume:
         """The file, if it is a `.nii.gz` here that is used as it is."""
         nifti = self.format == "volume" and self.location.endswith(".nii.gz")
         return local_path(self.location) if nifti and not self.values else None
-
-
-@contextmanager
-def under_no_name(path: Path) -> Iterator[Path]:
-    """Have a file under a name that tells nothing, for a while.
-
-    The libraries that read volumes print paths where no program can catch them (the NIfTI library
-    on standard error), and files and folders are at times named after patients.
-
-    Args:
-        path: The file. A header or its data file is left as it is, for one names the other.
-
-    Yields:
-        A link to it, with its suffix, in a temporary folder.
-    """
-    if path.name.lower().removesuffix(".gz").endswith(_DETACHED):
-        yield path
-        return
-    compressed = path.suffix.lower() == ".gz"
-    suffix = "".join(path.suffixes[-2:]) if compressed else path.suffix
-    with temporary_folder("coala_read_") as folder:
-        link = folder / f"volume{suffix}"
-        link.symlink_to(path.absolute())
-        yield link

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pydicom
 import SimpleITK as sitk
@@ -21,9 +19,9 @@ from coala_kedro.imaging.files import VolumeError, read_volume
 from coala_kedro.imaging.modalities import modality_name
 from coala_kedro.imaging.silence import no_warnings
 from coala_kedro.imaging.untrusted import file_fault
+from coala_kedro.sources.anonymous import under_no_name
 from coala_kedro.sources.patterns import VOLUME_SUFFIXES, volume_suffix
 from coala_kedro.sources.search import find_local
-from coala_kedro.sources.source_volume import under_no_name
 
 LESION = re.compile(r".*(tumou?r|lesion|metasta|crlm|mass|gtv).*", re.IGNORECASE)
 """Segments whose labels look like the lesions that are wanted."""
@@ -87,16 +85,17 @@ def survey(folder: Path) -> Survey:
         ) from None
     for _, group in itertools.groupby(sorted(names), key=os.path.dirname):
         _look_at_dicom(folder, [n for n in group if not n.endswith(VOLUME_SUFFIXES)], found)
-    for kind, listed in _volume_kinds(folder, [n for n in names if n.endswith(VOLUME_SUFFIXES)]):
+    volumes = [name for name in names if name.endswith(VOLUME_SUFFIXES)]
+    for name, kind in _volume_kinds(folder, volumes).items():
         if kind == _OTHERS:
-            found.others["volumes"] += len(listed)
+            found.others["volumes"] += 1
         else:
-            getattr(found, kind).extend(sorted(listed))
+            getattr(found, kind).append(name)
     return found
 
 
 def _look_at_dicom(folder: Path, names: Sequence[str], found: Survey) -> None:
-    """Sort the DICOM files of one folder; a series is told by its first file."""
+    """Sort the DICOM files of one folder; the first file of a series stands for all."""
     looked_at: set[str] = set()
     for name in names:
         # Files numbered alike are of one kind; reports and outlines may lie beside a series.
@@ -156,26 +155,18 @@ def read_header(path: Path, keywords: Collection[str]) -> pydicom.Dataset | None
         return None
 
 
-def _volume_kinds(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Volumes by what they hold: alike in a folder, or alike by name, or looked at one by one."""
-
-    @functools.cache
-    def kind(name: str) -> str:
-        return _kind(folder / name)
-
-    def divided(
-        names: Sequence[str], *keys: Callable[[str], Any]
-    ) -> Iterator[tuple[str, list[str]]]:
-        for _, alike in itertools.groupby(sorted(names, key=keys[0]), key=keys[0]):
-            group = sorted(alike)
-            # Masks lie between scans, and what cannot be read may lie first and last.
-            kinds = {kind(name) for name in (*group[:2], *group[-2:])}
-            if len(group) == 1 or (len(kinds) == 1 and kinds != {_OTHERS}):
-                yield kinds.pop(), group
-            else:
-                yield from divided(group, *keys[1:])
-
-    return divided(names, _folder_and_last_word, os.path.basename, str)
+def _volume_kinds(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """What volumes hold; of those in one folder whose names end alike, a few tell for all."""
+    kinds: dict[str, str] = {}
+    by_ending = sorted(names, key=_folder_and_last_word)
+    for _, alike in itertools.groupby(by_ending, key=_folder_and_last_word):
+        group = sorted(alike)
+        # Masks lie between scans, and what cannot be read may lie first and last.
+        read = {name: _kind(folder / name) for name in {*group[:2], *group[-2:]}}
+        same = len({*read.values()}) == 1 and _OTHERS not in read.values()
+        for name in group:
+            kinds[name] = read[group[0]] if same else read.get(name) or _kind(folder / name)
+    return kinds
 
 
 def _folder_and_last_word(name: str) -> tuple[str, str]:
