@@ -79,22 +79,20 @@ def find_volumes(
         DownloadError: A remote folder cannot be listed.
     """
     check_layout(path, pattern, format, segments, values)
-    options, root = storage_options or {}, local_path(path)
-    depth = None if "**" in pattern else len(PurePosixPath(pattern).parts)
-    found = _keys(path, pattern, _listed(path, format, options, depth), pseudonyms)
+    options = storage_options or {}
+    found = _keys(path, pattern, _listed(path, format, options, pattern), pseudonyms)
     if not found:
         raise SourceError(_absence(path, pattern, format, options, pseudonyms))
     volumes = {}
     for reader, (key, name) in itertools.product(readers(pattern, segments, values), found.items()):
         whose = reader or key.rpartition("/")[0]
-        is_shown = name.removeprefix(key) in ("", *_SUFFIXES)
         volumes[f"{reader}/{key}" if reader else key] = SourceVolume(
-            f"{path.rstrip('/')}/{name}" if root is None else str(root.absolute() / name),
+            _joined(path, name),
             format,
             chosen(segments, whose),
             options,
             resample,
-            alias="" if is_shown else f"{path.rstrip('/')}/…",
+            alias=_alias(path, key, name),
             values=tuple(several(chosen(values, whose))),
             series=series,
             correct_tilt=correct_tilt,
@@ -123,6 +121,16 @@ def _keys(
             raise SourceError(_ambiguity(path, pattern, key, (found[key], name)))
         found[key] = name
     return found
+
+
+def _joined(path: str, name: str) -> str:
+    root = local_path(path)
+    return f"{path.rstrip('/')}/{name}" if root is None else str(root.absolute() / name)
+
+
+def _alias(path: str, key: str, name: str) -> str:
+    """What to call a volume whose path has more in it than its key: the entry's folder."""
+    return "" if name.removeprefix(key) in ("", *_SUFFIXES) else f"{path.rstrip('/')}/…"
 
 
 def check_layout(
@@ -202,10 +210,11 @@ def _loops(folder: Path) -> bool:
 
 
 def _listed(
-    path: str, format: str, storage_options: Mapping[str, Any], depth: int | None = None
+    path: str, format: str, storage_options: Mapping[str, Any], pattern: str = "**"
 ) -> Iterable[str]:
-    """Files below a folder, or the folders that hold files; relative, without hidden ones."""
+    """Files, or folders that hold files, no deeper than the pattern; relative, none hidden."""
     root, folders = local_path(path), format == "dicom_series"
+    depth = None if "**" in pattern else len(PurePosixPath(pattern).parts)
     if root is None:
         return Remote(path, storage_options).find(folders)
 

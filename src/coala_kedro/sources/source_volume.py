@@ -108,8 +108,7 @@ class SourceVolume:
         """
         if self.format not in SEGMENT_FORMATS:
             mask = self.whole()
-            # Slicer leaves empty margins out.
-            if self.resample or self.location.lower().endswith(".seg.nrrd"):
+            if self.may_be_cropped or self.resample:
                 with suppress(ValueError):
                     return paste_on_grid(mask, grid, resample=self.resample)
             return mask
@@ -216,6 +215,11 @@ class SourceVolume:
     def title(self) -> str:
         """What messages call it."""
         return self.alias or self.location
+
+    @property
+    def may_be_cropped(self) -> bool:
+        """Whether such a file (Slicer's) leaves empty margins out."""
+        return self.location.lower().endswith(".seg.nrrd")
 
     @property
     def file(self) -> Path | None:
