@@ -113,15 +113,15 @@ def evaluate(cohort, tmp_path):
     scans, raters = frames["scan_metrics"], frames["reader_metrics"]
     made = nodes.summarise(scans, frames["lesion_metrics"], SETTINGS)
     frames |= zip(("summary", "lesion_summary", "table_2"), map(filed, made), strict=True)
-    made = nodes.judge_agreement(scans, frames["summary"], SETTINGS)
+    made = nodes.measure_agreement(scans, frames["summary"], SETTINGS)
     frames |= zip(("agreement", "ttv_classes"), map(filed, made), strict=True)
     frames["free_response"] = filed(free_response(frames["candidate_metrics"], scans))
     made = nodes.compare_raters(scans, raters, SETTINGS)
     frames |= zip(("reader_summary", "tests"), map(filed, made), strict=True)
-    made = nodes.look_closer(scans, SETTINGS)
-    frames |= zip(("subgroups", "worst_scans"), map(filed, made), strict=True)
+    frames["subgroups"] = filed(nodes.summarise_subgroups(scans, SETTINGS))
+    frames["worst_scans"] = filed(nodes.list_worst_scans(scans, SETTINGS))
     tables = {"internal": cohort.accepted, "external": cohort.accepted}
-    frames["paper_comparison"] = filed(nodes.recall_paper(frames["summary"], **tables))
+    frames["paper_comparison"] = filed(nodes.compare_with_paper(frames["summary"], **tables))
     return frames
 
 

@@ -19,17 +19,17 @@ from coala_kedro.nnunet.inference import predictions
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.settings import Compute, Inference, Protocol
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet
+from coala_kedro.pipelines.model_training.nodes import (
+    assemble_training_set,
+    plan_and_preprocess,
+    train_cascade,
+    train_lowres,
+)
 from coala_kedro.pipelines.phantom.nodes import Hospital, scan_patients
 from coala_kedro.pipelines.preprocessing.nodes import (
     ConsensusMethod,
     compose_label_maps,
     merge_readers,
-)
-from coala_kedro.training import (
-    assemble_training_set,
-    plan_and_preprocess,
-    train_cascade,
-    train_lowres,
 )
 
 CONTENTS = {

@@ -1,16 +1,15 @@
-"""Steps of evaluation that take all scans together: figures, tests and tables."""
+"""Steps of evaluation that take all scans together: statistics, tests and tables."""
 
 from __future__ import annotations
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from coala_kedro.statistics import paper, subgroups
 from coala_kedro.statistics.agreement_table import agreement_table
 from coala_kedro.statistics.lesion_summary import LOW_CONTRAST_HU, summarise_lesions
-from coala_kedro.statistics.paper import compare_with_paper
 from coala_kedro.statistics.rater_summary import summarise_raters
 from coala_kedro.statistics.results_table import table_2
-from coala_kedro.statistics.subgroups import LESION_BOUNDS, SLICE_BOUNDS_MM, summarise_subgroups
 from coala_kedro.statistics.summary import summarise as summarise_scans
 from coala_kedro.statistics.tests_table import compare
 from coala_kedro.statistics.ttv_classes import CLASS_BOUNDS_ML, class_table
@@ -31,12 +30,12 @@ class Statistics(BaseModel):
         CLASS_BOUNDS_ML, min_length=1, description="Between classes of total tumour volume."
     )
     slice_bounds_mm: tuple[float, ...] = Field(
-        SLICE_BOUNDS_MM, min_length=1, description="Between classes of slice thickness."
+        subgroups.SLICE_BOUNDS_MM, min_length=1, description="Between classes of slice thickness."
     )
     lesion_bounds: tuple[int, ...] = Field(
-        LESION_BOUNDS, min_length=1, description="Between classes of the number of lesions."
+        subgroups.LESION_BOUNDS, min_length=1, description="Between classes of numbers of lesions."
     )
-    n_worst: int = Field(N_WORST, ge=1, description="Worst scans told of, a model and cohort.")
+    n_worst: int = Field(N_WORST, ge=1, description="Worst scans listed, a model and cohort.")
 
     @field_validator("ttv_bounds_ml", "slice_bounds_mm", "lesion_bounds")
     @classmethod
@@ -49,24 +48,37 @@ class Statistics(BaseModel):
 def summarise(
     scan_metrics: pd.DataFrame, lesion_metrics: pd.DataFrame, statistics: Statistics
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The tidy summaries of scans and of lesions, and Table 2, teacher beside student."""
-    summary = summarise_scans(
-        scan_metrics, statistics.n_resamples, statistics.seed, statistics.ttv_bounds_ml
-    )
+    """Summarise scans and lesions.
+
+    Args:
+        scan_metrics: As catalogued.
+        lesion_metrics: As catalogued.
+        statistics: Settings.
+
+    Returns:
+        The tidy summary of the scans, that of the lesions, and Table 2, teacher beside student.
+    """
+    resampling = statistics.n_resamples, statistics.seed
+    summary = summarise_scans(scan_metrics, *resampling, statistics.ttv_bounds_ml)
     lesions = summarise_lesions(
-        lesion_metrics,
-        scan_metrics,
-        statistics.n_resamples,
-        statistics.seed,
-        statistics.low_contrast_hu,
+        lesion_metrics, scan_metrics, *resampling, statistics.low_contrast_hu
     )
     return summary, lesions, table_2(summary)
 
 
-def judge_agreement(
+def measure_agreement(
     scan_metrics: pd.DataFrame, summary: pd.DataFrame, statistics: Statistics
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Agreement on volumes with both kinds of interval, and the table of TTV classes."""
+    """Measure how models and consensus agree on volumes.
+
+    Args:
+        scan_metrics: As catalogued.
+        summary: As `summarise` returns it, with the intervals over patients.
+        statistics: Settings.
+
+    Returns:
+        Agreement with textbook intervals beside those over patients; the table of TTV classes.
+    """
     classes = class_table(scan_metrics, statistics.ttv_bounds_ml)
     return agreement_table(scan_metrics, summary), classes
 
@@ -74,19 +86,34 @@ def judge_agreement(
 def compare_raters(
     scan_metrics: pd.DataFrame, reader_metrics: pd.DataFrame, statistics: Statistics
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How readers and models agree, and every test: therapy, models, models against readers."""
-    settings = statistics.n_resamples, statistics.seed
+    """Compare readers and models.
+
+    Args:
+        scan_metrics: As catalogued.
+        reader_metrics: As catalogued.
+        statistics: Settings.
+
+    Returns:
+        How readers and models agree; every test: therapy, models, models against readers.
+    """
+    resampling = statistics.n_resamples, statistics.seed
     return (
-        summarise_raters(reader_metrics, *settings),
-        compare(scan_metrics, reader_metrics, *settings),
+        summarise_raters(reader_metrics, *resampling),
+        compare(scan_metrics, reader_metrics, *resampling),
     )
 
 
-def look_closer(
-    scan_metrics: pd.DataFrame, statistics: Statistics
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Results by groups of scans, and the worst scans."""
-    subgroups = summarise_subgroups(
+def summarise_subgroups(scan_metrics: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
+    """Summarise scans by scanner, slice thickness, TTV and number of lesions.
+
+    Args:
+        scan_metrics: As catalogued.
+        statistics: Settings.
+
+    Returns:
+        See `statistics.subgroups.summarise_subgroups`.
+    """
+    return subgroups.summarise_subgroups(
         scan_metrics,
         statistics.n_resamples,
         statistics.seed,
@@ -94,9 +121,29 @@ def look_closer(
         statistics.slice_bounds_mm,
         statistics.lesion_bounds,
     )
-    return subgroups, worst_scans(scan_metrics, statistics.n_worst)
 
 
-def recall_paper(summary: pd.DataFrame, **scan_tables: pd.DataFrame) -> pd.DataFrame:
-    """The paper's figures beside the run's; scan tables by cohort."""
-    return compare_with_paper(summary, scan_tables)
+def list_worst_scans(scan_metrics: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
+    """List the scans of lowest Dice of each model and cohort.
+
+    Args:
+        scan_metrics: As catalogued.
+        statistics: Settings.
+
+    Returns:
+        See `statistics.worst_scans.worst_scans`.
+    """
+    return worst_scans(scan_metrics, statistics.n_worst)
+
+
+def compare_with_paper(summary: pd.DataFrame, **scan_tables: pd.DataFrame) -> pd.DataFrame:
+    """Put the paper's figures beside the run's.
+
+    Args:
+        summary: As `summarise` returns it.
+        **scan_tables: The accepted scans, by cohort.
+
+    Returns:
+        See `statistics.paper.compare_with_paper`.
+    """
+    return paper.compare_with_paper(summary, scan_tables)

@@ -1,4 +1,4 @@
-"""Steps of preprocessing after intake; all of them for one cohort, scan by scan."""
+"""Steps of preprocessing after intake, each for one cohort."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_reade
 from coala_kedro.organs import EXPECTED_CENTRES_MM, LIVER_ID, SPLEEN_ID, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import Screening
 from coala_kedro.pipelines.preprocessing.screening import accept, judge_anatomy
-from coala_kedro.statistics.cohort_table import table_1
 
 Recipe = Callable[[], sitk.Image]
 
@@ -50,6 +49,11 @@ def merge_readers(
     usable_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
 ) -> dict[str, Recipe]:
     """Merge the readers' masks of every outlined scan into one consensus mask.
+
+    Args:
+        usable_scans: Scan table.
+        reader_masks: Keyed `<reader>/<scan_id>`.
+        consensus: The method.
 
     Returns:
         Recipes by scan id; each makes a uint8 mask, 1 where the consensus sees CRLM.
@@ -70,6 +74,11 @@ def compare_readers(
     accepted_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Rate the readers of every outlined scan; see `coala_kedro.imaging.readers`.
+
+    Args:
+        accepted_scans: Scan table.
+        reader_masks: Keyed `<reader>/<scan_id>`.
+        consensus: The method.
 
     Returns:
         Three frames, each with `scan_id` first: readers against the consensus and each other, the
@@ -96,6 +105,11 @@ def segment_organs(
     usable_scans: pd.DataFrame, scans: Mapping[str, LazyVolume], organ_segmenter: OrganSegmenter
 ) -> dict[str, Recipe]:
     """Outline the twelve organs on every scan with the catalogued organ segmenter.
+
+    Args:
+        usable_scans: Scan table.
+        scans: CT by scan id.
+        organ_segmenter: As catalogued.
 
     Returns:
         Recipes by scan id; each makes a uint8 mask of TotalSegmentator's class ids.
@@ -127,11 +141,19 @@ def inspect_lesions(
     organ_segmenter: OrganSegmenter,
     screening: Screening,
 ) -> dict[str, Callable[[], Facts]]:
-    """Measure where lesions and organs lie and how dense they are, and tell the contrast phase.
+    """Measure where lesions and organs lie, how dense they are, and the contrast phase.
+
+    Args:
+        usable_scans: Scan table.
+        scans: CT by scan id.
+        consensus_masks: By scan id, of outlined scans.
+        organ_masks: By scan id.
+        organ_segmenter: Some know the contrast phase.
+        screening: Whether the phase is asked for, and the margin of the liver.
 
     Returns:
         Recipes by scan id; each makes facts, see `imaging.inspection.inspect_anatomy`, and where
-        the organ segmenter can tell them `contrast_phase` and `contrast_phase_probability`.
+        the organ segmenter knows them `contrast_phase` and `contrast_phase_probability`.
     """
     asked = screening.severity.get("contrast_phase") != "ignore"
     asks_phase = asked and organ_segmenter.tells_phase
@@ -211,6 +233,11 @@ def compose_label_maps(
 ) -> dict[str, Recipe]:
     """Lay the consensus over the organs: label maps of thirteen structures.
 
+    Args:
+        accepted_scans: Scan table.
+        consensus_masks: By scan id.
+        organ_masks: By scan id.
+
     Returns:
         Recipes by scan id, for every outlined scan.
     """
@@ -223,8 +250,3 @@ def compose_label_maps(
 @recipe("label_map", structures=STRUCTURE_IDS)
 def _label_map(organ_mask: LazyVolume, consensus_mask: LazyVolume) -> sitk.Image:
     return compose_label_map(organ_mask(), consensus_mask())
-
-
-def describe_cohort(accepted_scans: pd.DataFrame) -> pd.DataFrame:
-    """The cohort's column of the paper's Table 1, from its scan table."""
-    return table_1(accepted_scans)
