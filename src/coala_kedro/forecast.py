@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 
-from coala_kedro.datasets import MadeFolderDataset, VolumeFolderDataset
+from coala_kedro.datasets import MadeFolderDataset
 from coala_kedro.fingerprint import changes, describe
 
 READS_VOLUMES = "reads_volumes"
@@ -74,35 +73,23 @@ def forecast(pipeline: Pipeline, catalog: DataCatalog) -> Forecast:
         pipeline: What is to be run.
         catalog: Its datasets.
     """
-    trainings = [name for name in pipeline.all_outputs() if _is_training(catalog, name)]
     forecaster = _Forecaster(catalog)
-    if trainings:
-        with _silent():
-            for node in pipeline.to_outputs(*trainings).nodes:
-                forecaster.call(node)
+    trainings = [name for name in pipeline.all_outputs() if forecaster.is_training(name)]
+    logging.disable(logging.ERROR)  # what nodes log, the run will log
+    try:
+        for node in pipeline.to_outputs(*trainings).nodes if trainings else []:
+            forecaster.call(node)
+    finally:
+        logging.disable(logging.NOTSET)
     return forecaster.forecast
 
 
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Nodes log nothing: the run will say it."""
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-
-
 class _NotYetError(Exception):
-    """An input or output is not there before the run."""
+    """A dataset is not there before the run."""
 
 
 class _Forecaster:
-    """Calls nodes one after another and keeps what they would have made.
-
-    Attributes:
-        forecast: What is known so far.
-    """
+    """Calls nodes one after another and keeps what they would have made."""
 
     def __init__(self, catalog: DataCatalog) -> None:
         self.forecast = Forecast()
@@ -111,29 +98,28 @@ class _Forecaster:
         self._to_be_made: set[str] = set()  # datasets whose content will be another
         self._unknown: set[str] = set()
 
+    def is_training(self, name: str) -> bool:
+        is_stage = name.endswith((".lowres", ".cascade"))
+        return is_stage and isinstance(self._catalog.get(name), MadeFolderDataset)
+
     def call(self, node: Node) -> None:
         """Call a node; a fault is kept, unless it may come from what an earlier step will make."""
         uncertain = not self._to_be_made.isdisjoint(node.inputs)
         if uncertain:
             self._to_be_made.update(node.outputs)
         try:
-            self._call(node)
+            if READS_VOLUMES in node.tags:
+                self._values |= {name: self._load(name) for name in node.outputs}
+                return
+            made = node.run({name: self._input(name) for name in node.inputs})
+            self._values |= {name: self._saved(name, value) for name, value in made.items()}
         except Exception as error:
             if not (uncertain or isinstance(error, _NotYetError)):
                 self.forecast.faults[node.name] = f"{type(error).__name__}: {error}"
             self._unknown.update(node.outputs)
-            names = [name for name in node.outputs if _is_training(self._catalog, name)]
-            self.forecast.unknown += names
+            self.forecast.unknown += filter(self.is_training, node.outputs)
 
-    def _call(self, node: Node) -> None:
-        if READS_VOLUMES in node.tags:
-            self._values |= {name: self._load(name) for name in node.outputs}
-            return
-        inputs = {name: self._value(name) for name in node.inputs}
-        for name, made in node.run(inputs).items():
-            self._values[name] = self._saved(name, made)
-
-    def _value(self, name: str) -> Any:
+    def _input(self, name: str) -> Any:
         """What a node will read: what an earlier one will have made, or what is there."""
         if name in self._unknown:
             raise _NotYetError
@@ -153,23 +139,21 @@ class _Forecaster:
         """What a dataset would hold if it saved what a node made."""
         dataset: Any = self._catalog.get(name)
         changed = self.forecast.changed[_model(name)]
-        if isinstance(dataset, VolumeFolderDataset):
-            try:
-                held, again = dataset.foresee({scan: _as_held(r) for scan, r in made.items()})
-            except FileNotFoundError:  # a record that is not there
-                raise _NotYetError from None
-            if again:
-                self._to_be_made.add(name)
-            return held
         if isinstance(dataset, MadeFolderDataset):
-            folder, why = dataset.foresee(made)
+            made, why = dataset.foresee(made)
             if why is not None:
                 self._to_be_made.add(name)
-            if _is_training(self._catalog, name):
+            if self.is_training(name):
                 self.forecast.trainings[name] = why
             changed.update(why or [])
-            return folder
-        if name.endswith(".training_set") and dataset.exists():
+        elif hasattr(dataset, "foresee"):
+            try:
+                made, again = dataset.foresee({scan: _as_held(r) for scan, r in made.items()})
+            except FileNotFoundError:  # records that are not there yet
+                made, again = {scan: {} for scan in made}, [*made]
+            if again:
+                self._to_be_made.add(name)
+        elif name.endswith(".training_set") and dataset.exists():
             changed.update(_changed_scans(dataset.load(), made))
         return made
 
@@ -198,11 +182,6 @@ def _changed_scans(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
             if key in ("patient_id", "source")
         ]
     return changed
-
-
-def _is_training(catalog: DataCatalog, name: str) -> bool:
-    is_stage = name.endswith((".lowres", ".cascade"))
-    return is_stage and isinstance(catalog.get(name), MadeFolderDataset)
 
 
 def _model(name: str) -> str:

@@ -1,19 +1,17 @@
-"""Steps of evaluation that take all scans together: statistics, tests and tables."""
+"""Settings of the statistics, and the steps that are not a function of `statistics` alone."""
 
 from __future__ import annotations
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from coala_kedro.statistics import paper, subgroups
-from coala_kedro.statistics.agreement_table import agreement_table
+from coala_kedro.statistics import paper
 from coala_kedro.statistics.lesion_summary import LOW_CONTRAST_HU, summarise_lesions
-from coala_kedro.statistics.rater_summary import summarise_raters
 from coala_kedro.statistics.results_table import table_2
+from coala_kedro.statistics.subgroups import LESION_BOUNDS, SLICE_BOUNDS_MM
 from coala_kedro.statistics.summary import summarise as summarise_scans
-from coala_kedro.statistics.tests_table import compare
-from coala_kedro.statistics.ttv_classes import CLASS_BOUNDS_ML, class_table
-from coala_kedro.statistics.worst_scans import N_WORST, worst_scans
+from coala_kedro.statistics.ttv_classes import CLASS_BOUNDS_ML
+from coala_kedro.statistics.worst_scans import N_WORST
 
 
 class Statistics(BaseModel):
@@ -30,10 +28,10 @@ class Statistics(BaseModel):
         CLASS_BOUNDS_ML, min_length=1, description="Between classes of total tumour volume."
     )
     slice_bounds_mm: tuple[float, ...] = Field(
-        subgroups.SLICE_BOUNDS_MM, min_length=1, description="Between classes of slice thickness."
+        SLICE_BOUNDS_MM, min_length=1, description="Between classes of slice thickness."
     )
     lesion_bounds: tuple[int, ...] = Field(
-        subgroups.LESION_BOUNDS, min_length=1, description="Between classes of numbers of lesions."
+        LESION_BOUNDS, min_length=1, description="Between classes of numbers of lesions."
     )
     n_worst: int = Field(N_WORST, ge=1, description="Worst scans listed, a model and cohort.")
 
@@ -64,76 +62,6 @@ def summarise(
         lesion_metrics, scan_metrics, *resampling, statistics.low_contrast_hu
     )
     return summary, lesions, table_2(summary)
-
-
-def measure_agreement(
-    scan_metrics: pd.DataFrame, summary: pd.DataFrame, statistics: Statistics
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure how models and consensus agree on volumes.
-
-    Args:
-        scan_metrics: As catalogued.
-        summary: As `summarise` returns it, with the intervals over patients.
-        statistics: Settings.
-
-    Returns:
-        Agreement with textbook intervals beside those over patients; the table of TTV classes.
-    """
-    classes = class_table(scan_metrics, statistics.ttv_bounds_ml)
-    return agreement_table(scan_metrics, summary), classes
-
-
-def compare_raters(
-    scan_metrics: pd.DataFrame, reader_metrics: pd.DataFrame, statistics: Statistics
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare readers and models.
-
-    Args:
-        scan_metrics: As catalogued.
-        reader_metrics: As catalogued.
-        statistics: Settings.
-
-    Returns:
-        How readers and models agree; every test: therapy, models, models against readers.
-    """
-    resampling = statistics.n_resamples, statistics.seed
-    return (
-        summarise_raters(reader_metrics, *resampling),
-        compare(scan_metrics, reader_metrics, *resampling),
-    )
-
-
-def summarise_subgroups(scan_metrics: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
-    """Summarise scans by scanner, slice thickness, TTV and number of lesions.
-
-    Args:
-        scan_metrics: As catalogued.
-        statistics: Settings.
-
-    Returns:
-        See `statistics.subgroups.summarise_subgroups`.
-    """
-    return subgroups.summarise_subgroups(
-        scan_metrics,
-        statistics.n_resamples,
-        statistics.seed,
-        statistics.ttv_bounds_ml,
-        statistics.slice_bounds_mm,
-        statistics.lesion_bounds,
-    )
-
-
-def list_worst_scans(scan_metrics: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
-    """List the scans of lowest Dice of each model and cohort.
-
-    Args:
-        scan_metrics: As catalogued.
-        statistics: Settings.
-
-    Returns:
-        See `statistics.worst_scans.worst_scans`.
-    """
-    return worst_scans(scan_metrics, statistics.n_worst)
 
 
 def compare_with_paper(summary: pd.DataFrame, **scan_tables: pd.DataFrame) -> pd.DataFrame:

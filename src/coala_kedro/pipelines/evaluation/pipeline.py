@@ -6,19 +6,18 @@ from kedro.pipeline import Node, Pipeline
 
 from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines import fixed
-from coala_kedro.pipelines.evaluation.nodes import (
-    compare_raters,
-    compare_with_paper,
-    list_worst_scans,
-    measure_agreement,
-    summarise,
-    summarise_subgroups,
-)
+from coala_kedro.pipelines.evaluation.nodes import compare_with_paper, summarise
 from coala_kedro.pipelines.evaluation.pictures import draw_outlines
 from coala_kedro.pipelines.evaluation.report import MADE, MODELS, PARAMETERS, TAKEN, report_nodes
 from coala_kedro.pipelines.evaluation.scoring import collect_scores, score_raters, score_scans
 from coala_kedro.prediction import predict
+from coala_kedro.statistics.agreement_table import agreement_table
 from coala_kedro.statistics.free_response import free_response
+from coala_kedro.statistics.rater_summary import summarise_raters
+from coala_kedro.statistics.subgroups import summarise_subgroups
+from coala_kedro.statistics.tests_table import compare
+from coala_kedro.statistics.ttv_classes import class_table
+from coala_kedro.statistics.worst_scans import worst_scans
 
 METRICS = {
     "scores": "scan_metrics",
@@ -35,6 +34,10 @@ FRAMES = (
 """What is computed from the metrics."""
 PICTURES = ("figure_3", "worst_scans_outlined")
 TESTED = ("accepted_scans", "scans", "label_maps")
+RESAMPLING = ["params:statistics.n_resamples", "params:statistics.seed"]
+TTV_BOUNDS = "params:statistics.ttv_bounds_ml"
+GROUPS = [TTV_BOUNDS, "params:statistics.slice_bounds_mm", "params:statistics.lesion_bounds"]
+N_WORST = "params:statistics.n_worst"
 
 
 def create_pipeline() -> Pipeline:
@@ -56,7 +59,7 @@ def create_pipeline() -> Pipeline:
         namespace="evaluation",
         inputs=inputs | TAKEN,
         outputs={*METRICS.values(), *FRAMES, *PICTURES, *MADE},
-        parameters={f"params:{name}" for name in parameters},
+        parameters={f"params:{name}" for name in parameters} | {*RESAMPLING, *GROUPS, N_WORST},
     )
 
 
@@ -123,10 +126,16 @@ def _statistics() -> list[Node]:
             name="summarise",
         ),
         Node(
-            func=measure_agreement,
-            inputs=["scan_metrics", "summary", "params:statistics"],
-            outputs=["agreement", "ttv_classes"],
+            func=agreement_table,
+            inputs=["scan_metrics", "summary"],
+            outputs="agreement",
             name="measure_agreement",
+        ),
+        Node(
+            func=class_table,
+            inputs=["scan_metrics", TTV_BOUNDS],
+            outputs="ttv_classes",
+            name="count_ttv_classes",
         ),
         Node(
             func=free_response,
@@ -135,20 +144,26 @@ def _statistics() -> list[Node]:
             name="compute_free_response",
         ),
         Node(
-            func=compare_raters,
-            inputs=["scan_metrics", "reader_metrics", "params:statistics"],
-            outputs=["reader_summary", "tests"],
-            name="compare_raters",
+            func=summarise_raters,
+            inputs=["reader_metrics", *RESAMPLING],
+            outputs="reader_summary",
+            name="summarise_raters",
+        ),
+        Node(
+            func=compare,
+            inputs=["scan_metrics", "reader_metrics", *RESAMPLING],
+            outputs="tests",
+            name="run_statistical_tests",
         ),
         Node(
             func=summarise_subgroups,
-            inputs=["scan_metrics", "params:statistics"],
+            inputs=["scan_metrics", *RESAMPLING, *GROUPS],
             outputs="subgroups",
             name="summarise_subgroups",
         ),
         Node(
-            func=list_worst_scans,
-            inputs=["scan_metrics", "params:statistics"],
+            func=worst_scans,
+            inputs=["scan_metrics", N_WORST],
             outputs="worst_scans",
             name="list_worst_scans",
         ),

@@ -1,104 +1,25 @@
-"""Steps of preprocessing after intake, each for one cohort."""
+"""Steps of preprocessing that take organs and lesions together, each for one cohort."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal
 
 import pandas as pd
 import SimpleITK as sitk
-from pydantic import BaseModel, ConfigDict, Field
-from tqdm import tqdm
 
 from coala_kedro.anatomy import STRUCTURE_IDS
 from coala_kedro.cohort import OUTLINED_ROLES, scans_with_role
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.datasets.grouping import by_scan
 from coala_kedro.fingerprint import recipe
-from coala_kedro.imaging.consensus import (
-    CONVERGED,
-    LESION,
-    MAX_ITERATIONS,
-    majority_vote,
-    staple,
-)
-from coala_kedro.imaging.geometry import oriented
 from coala_kedro.imaging.inspection import Facts, inspect_anatomy, inspect_lesion_sizes
 from coala_kedro.imaging.label_map import compose_label_map
 from coala_kedro.imaging.lesion_labels import MASK_CONSTANTS
-from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_readers
 from coala_kedro.organs import EXPECTED_CENTRES_MM, LIVER_ID, SPLEEN_ID, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import Screening
 from coala_kedro.pipelines.preprocessing.screening import accept, judge_anatomy
 
 Recipe = Callable[[], sitk.Image]
-
-METHODS = {"staple": staple, "majority_vote": majority_vote}
-
-
-class ConsensusMethod(BaseModel):
-    """How the readers' masks become one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: Literal["staple", "majority_vote"] = Field("staple")
-
-
-def merge_readers(
-    usable_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
-) -> dict[str, Recipe]:
-    """Merge the readers' masks of every outlined scan into one consensus mask.
-
-    Args:
-        usable_scans: Scan table.
-        reader_masks: Keyed `<reader>/<scan_id>`.
-        consensus: The method.
-
-    Returns:
-        Recipes by scan id; each makes a uint8 mask, 1 where the consensus sees CRLM.
-    """
-    masks = by_scan(reader_masks)
-    return {
-        scan_id: partial(_consensus_mask, masks[scan_id], consensus.method)
-        for scan_id in scans_with_role(usable_scans, *OUTLINED_ROLES)
-    }
-
-
-@recipe("consensus_mask", converged=CONVERGED, lesion_above=LESION, max_iterations=MAX_ITERATIONS)
-def _consensus_mask(masks: Mapping[str, LazyVolume], method: str) -> sitk.Image:
-    return METHODS[method]({reader: mask() for reader, mask in masks.items()}).mask
-
-
-def compare_readers(
-    accepted_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Rate the readers of every outlined scan; see `coala_kedro.imaging.readers`.
-
-    Args:
-        accepted_scans: Scan table.
-        reader_masks: Keyed `<reader>/<scan_id>`.
-        consensus: The method.
-
-    Returns:
-        Three frames, each with `scan_id` first: readers against the consensus and each other, the
-        consensus against the majority, and the lesions by how many readers saw them.
-    """
-    masks = by_scan(reader_masks)
-    frames: tuple[list[pd.DataFrame], ...] = ([], [], [])
-    outlined = scans_with_role(accepted_scans, *OUTLINED_ROLES)
-    for scan_id in tqdm(outlined, desc="rate readers", unit="scan", disable=None):
-        # Lesions are numbered along the patient's axes, not along the file's.
-        read = {reader: oriented(mask()) for reader, mask in masks[scan_id].items()}
-        merged = METHODS[consensus.method](read)
-        for frame, rate in zip(frames, (rate_readers, rate_consensus, rate_lesions), strict=True):
-            frame.append(rate(read, merged).assign(scan_id=scan_id))
-    if not outlined:
-        frames = ([pd.DataFrame(columns=["scan_id"])],) * 3
-    readers, quality, lesions = (
-        pd.concat(frame, ignore_index=True).set_index("scan_id").reset_index() for frame in frames
-    )
-    return readers, quality, lesions
 
 
 def segment_organs(

@@ -13,11 +13,14 @@ from coala_kedro.pipelines.preprocessing.intake import (
 )
 from coala_kedro.pipelines.preprocessing.nodes import (
     accept_anatomy,
-    compare_readers,
     compose_label_maps,
     inspect_lesions,
-    merge_readers,
     segment_organs,
+)
+from coala_kedro.pipelines.preprocessing.reader_consensus import (
+    compare_readers,
+    estimate_consensus,
+    merge_readers,
 )
 from coala_kedro.statistics.cohort_table import table_1
 
@@ -75,8 +78,14 @@ def _outlines(cohort: str) -> list[Node]:
     measured = ["usable_scans", "scans", "consensus_masks", "organ_masks"]
     return [
         Node(
-            func=merge_readers,
+            func=estimate_consensus,
             inputs=["usable_scans", "reader_masks", "params:consensus"],
+            outputs="consensus_estimates",
+            name="estimate_consensus",
+        ),
+        Node(
+            func=merge_readers,
+            inputs=["usable_scans", "reader_masks", "consensus_estimates", "params:consensus"],
             outputs="consensus_masks",
             name="merge_readers",
         ),
@@ -108,7 +117,7 @@ def _results() -> list[Node]:
     return [
         Node(
             func=compare_readers,
-            inputs=["accepted_scans", "reader_masks", "params:consensus"],
+            inputs=["accepted_scans", "consensus_estimates"],
             outputs=["reader_agreement", "consensus_quality", "lesion_agreement"],
             name="compare_readers",
         ),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from coala_kedro.cohort import NAME, OUTLINED_ROLES, TIMEPOINTS, CohortError
+from coala_kedro.cohort import NAME, OUTLINED_ROLES, CohortError
 from coala_kedro.imaging.inspection import Facts
 from coala_kedro.pipelines.preprocessing.checks import CHECKS, Limits, Screening
 from coala_kedro.pipelines.preprocessing.contradictions import (
     against_headers,
     against_masks,
+    between_scans,
     within_headers,
-    within_patients,
 )
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def judge_files(
         no_rows.append(("?", f"no row for {others} whose paths are no scan ids"))
     for scan_id, measured in no_rows:
         rows += _judge(scan_id, "scans.csv", {"no_row": measured}, "scan", screening)
-    for scan_id, found in _beside_each_other(table, inspected, trained_on):
+    for scan_id, found in between_scans(table, inspected, trained_on):
         rows += _judge(scan_id, "cohort", found, "cohort", screening)
     return pd.DataFrame(rows, columns=FINDINGS)
 
@@ -198,44 +198,3 @@ def _judge(scan_id: str, subject: str, facts: Facts, of: str, screening: Screeni
 
 def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _beside_each_other(
-    table: pd.DataFrame,
-    inspected: Mapping[str, Inspected],
-    trained_on: tuple[pd.DataFrame, Mapping[str, Inspected]] | None,
-) -> Iterator[tuple[str, Facts]]:
-    """Facts that take more than one scan, by scan id."""
-    yield from _roles_and_dates(table)
-    yield from within_patients(table)
-    same: dict[str, list[str]] = {}
-    for scan_id in table["scan_id"]:
-        same.setdefault(_voxels(inspected, scan_id), []).append(f"scan '{scan_id}'")
-    if trained_on is not None:
-        others, facts = trained_on
-        for scan_id in others["scan_id"]:
-            same.setdefault(_voxels(facts, scan_id), []).append(f"the other cohort's '{scan_id}'")
-        in_both = table[table["patient_id"].isin(others["patient_id"])]
-        for scan_id, patient in zip(in_both["scan_id"], in_both["patient_id"], strict=True):
-            yield scan_id, {"patient_in_both_cohorts": f"patient '{patient}'"}
-    for scan_id in table["scan_id"]:
-        voxels, own = _voxels(inspected, scan_id), f"scan '{scan_id}'"
-        if voxels and (copies := [name for name in same[voxels] if name != own]):
-            yield scan_id, {"same_voxels": "as " + ", ".join(copies)}
-
-
-def _voxels(inspected: Mapping[str, Inspected], scan_id: str) -> str:
-    return inspected.get(scan_id, {}).get("scan", {}).get("voxels_sha256", "")
-
-
-def _roles_and_dates(table: pd.DataFrame) -> Iterator[tuple[str, Facts]]:
-    for _, scans in table.groupby("patient_id"):
-        found: list[Facts] = []
-        roles = dict(zip(scans["scan_id"], scans["role"], strict=True))
-        if "test" in roles.values() and set(roles.values()) != {"test"}:
-            listed = ", ".join(f"{scan_id} ({role})" for scan_id, role in roles.items())
-            found.append({"patient_in_training_and_test": listed})
-        pre, post = (scans.loc[scans["timepoint"] == t, "acquired_on"] for t in TIMEPOINTS)
-        if len(pre) and len(post) and post.min() < pre.max():
-            found.append({"post_before_pre": f"post on {post.min()}, pre on {pre.max()}"})
-        yield from ((scan_id, facts) for facts in found for scan_id in roles)
