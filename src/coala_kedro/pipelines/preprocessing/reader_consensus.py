@@ -31,7 +31,7 @@ ConsensusEstimate = dict[str, Any]
 
 METHODS = {"staple": staple, "majority_vote": majority_vote}
 RATINGS = {"readers": rate_readers, "consensus": rate_consensus, "lesions": rate_lesions}
-_CONSTANTS = {
+_CONSTANTS: dict[str, Any] = {
     "converged": CONVERGED,
     "lesion_above": LESION,
     "max_iterations": MAX_ITERATIONS,
