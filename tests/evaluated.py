@@ -7,7 +7,12 @@ import SimpleITK as sitk
 from coala_kedro.anatomy import CRLM, LIVER
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.pipelines.evaluation import nodes, scoring
+from coala_kedro.statistics.agreement import agreement_table
+from coala_kedro.statistics.comparisons import compare
 from coala_kedro.statistics.free_response import free_response
+from coala_kedro.statistics.rater_summary import summarise_raters
+from coala_kedro.statistics.subgroups import class_table, summarise_subgroups
+from coala_kedro.statistics.worst_scans import worst_scans
 
 SHAPE, SPACING_XYZ_MM = (6, 20, 20), (2.0, 2.0, 5.0)
 SETTINGS = nodes.Statistics(n_resamples=100)
@@ -113,15 +118,16 @@ def evaluate(cohort, tmp_path):
     scans, raters = frames["scan_metrics"], frames["reader_metrics"]
     made = nodes.summarise(scans, frames["lesion_metrics"], SETTINGS)
     frames |= zip(("summary", "lesion_summary", "table_2"), map(filed, made), strict=True)
-    made = nodes.judge_agreement(scans, frames["summary"], SETTINGS)
-    frames |= zip(("agreement", "ttv_classes"), map(filed, made), strict=True)
+    frames["agreement"] = filed(agreement_table(scans, frames["summary"]))
+    frames["ttv_classes"] = filed(class_table(scans, SETTINGS.ttv_bounds_ml))
     frames["free_response"] = filed(free_response(frames["candidate_metrics"], scans))
-    made = nodes.compare_raters(scans, raters, SETTINGS)
-    frames |= zip(("reader_summary", "tests"), map(filed, made), strict=True)
-    made = nodes.look_closer(scans, SETTINGS)
-    frames |= zip(("subgroups", "worst_scans"), map(filed, made), strict=True)
+    resampling = SETTINGS.n_resamples, SETTINGS.seed
+    frames["reader_summary"] = filed(summarise_raters(raters, *resampling))
+    frames["tests"] = filed(compare(scans, raters, *resampling))
+    frames["subgroups"] = filed(summarise_subgroups(scans, *resampling))
+    frames["worst_scans"] = filed(worst_scans(scans))
     tables = {"internal": cohort.accepted, "external": cohort.accepted}
-    frames["paper_comparison"] = filed(nodes.recall_paper(frames["summary"], **tables))
+    frames["paper_comparison"] = filed(nodes.compare_with_paper(frames["summary"], **tables))
     return frames
 
 

@@ -9,7 +9,7 @@ from dicom_writer import write_seg, write_series
 
 from coala_kedro.datasets import HospitalVolumesDataset
 from coala_kedro.organs import ExistingMasks
-from coala_kedro.pipelines.preprocessing import intake, nodes
+from coala_kedro.pipelines.preprocessing import intake, nodes, reader_consensus
 from coala_kedro.pipelines.preprocessing.checks import Screening
 
 READERS = ("reader_1", "reader_2")
@@ -133,8 +133,10 @@ class Hospital:
         """Accepted scans and all findings, as preprocessing tells them."""
         usable, findings = self.accept(*trained_on, **screening)
         scans, masks = self.imported(usable)
-        method = nodes.ConsensusMethod(method="majority_vote")
-        consensus = self._made(nodes.merge_readers(usable, _lazy(masks), method))
+        method = reader_consensus.ConsensusMethod(method="majority_vote")
+        lazy = _lazy(masks)
+        estimates = self._made(reader_consensus.estimate_consensus(usable, lazy, method))
+        consensus = self._made(reader_consensus.merge_readers(usable, lazy, estimates, method))
         organs = self._made(nodes.segment_organs(usable, _lazy(scans), self.segmenter))
         anatomy = nodes.inspect_lesions(
             usable,

@@ -9,6 +9,8 @@ import yaml
 from kedro.framework.project import pipelines
 from kedro.io import DataCatalog, MemoryDataset
 
+from coala_kedro.cohort import N_FOLDS
+
 FOLDERS_OF_LAYER = {
     "raw": {"raw"},
     "preprocessed": {"02_intermediate", "03_primary", "08_reporting"},
@@ -108,7 +110,7 @@ def test_the_paper_is_the_default(conf):
     assert parameters["protocol"]["epochs"] == 1000
     assert parameters["protocol"]["optimiser"]["initial_learning_rate"] == 0.05
     assert parameters["consensus"]["method"] == "staple"
-    assert len(parameters["folds"]) == 5
+    assert N_FOLDS == 5
 
 
 def test_base_leaves_all_else_to_nnunet(conf):

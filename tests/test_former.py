@@ -19,18 +19,15 @@ from coala_kedro.nnunet.inference import predictions
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.settings import Compute, Inference, Protocol
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet
-from coala_kedro.pipelines.phantom.nodes import Hospital, scan_patients
-from coala_kedro.pipelines.preprocessing.nodes import (
-    ConsensusMethod,
-    compose_label_maps,
-    merge_readers,
-)
-from coala_kedro.training import (
+from coala_kedro.pipelines.model_training.nodes import (
     assemble_training_set,
     plan_and_preprocess,
     train_cascade,
     train_lowres,
 )
+from coala_kedro.pipelines.phantom.nodes import Hospital, scan_patients
+from coala_kedro.pipelines.preprocessing.nodes import compose_label_maps
+from coala_kedro.pipelines.preprocessing.reader_consensus import ConsensusMethod, merge_readers
 
 CONTENTS = {
     "INT001_post": ("945efda960a10200", "c775212f60510100"),
@@ -125,7 +122,7 @@ SCAN = volumes("7642fb2a60a10200")
 
 def test_a_consensus(parameters):
     method = ConsensusMethod(**parameters["consensus"])
-    recipe = merge_readers(SCANS, readers(), method)["INT001_pre"]
+    recipe = merge_readers(SCANS, readers(), {"INT001_pre": {}}, method)["INT001_pre"]
     assert former_fingerprint(recipe) == "c00a85cbc49a3ab9"
 
 

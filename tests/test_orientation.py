@@ -16,7 +16,11 @@ from coala_kedro.imaging.inspection import inspect_anatomy, inspect_lesion_sizes
 from coala_kedro.nnunet.planning import canonical_cases
 from coala_kedro.organs import EXPECTED_CENTRES_MM, LIVER_ID, SPLEEN_ID
 from coala_kedro.pipelines.evaluation.pictures import Shown, _panels
-from coala_kedro.pipelines.preprocessing.nodes import ConsensusMethod, compare_readers
+from coala_kedro.pipelines.preprocessing.reader_consensus import (
+    ConsensusMethod,
+    compare_readers,
+    estimate_consensus,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -144,12 +148,17 @@ def test_tables_are_the_same(frames, how, tmp_path):
         pd.testing.assert_frame_equal(frame, frames[name], check_exact=True, obj=name)
 
 
+def compared(cohort, readers):
+    estimates = estimate_consensus(cohort.accepted, readers, ConsensusMethod())
+    return compare_readers(cohort.accepted, {scan: make() for scan, make in estimates.items()})
+
+
 @pytest.mark.parametrize("how", OTHERWISE)
 def test_readers_lesions_are_numbered_alike(how):
-    cohort, method = Cohort(*NORMAL[:5]), ConsensusMethod()
+    cohort = Cohort(*NORMAL[:5])
     cohort.accepted["role"] = "manual"
-    expected = compare_readers(cohort.accepted, cohort.readers, method)
-    found = compare_readers(cohort.accepted, turned(cohort.readers, how), method)
+    expected = compared(cohort, cohort.readers)
+    found = compared(cohort, turned(cohort.readers, how))
     assert len(expected[2]) > len(cohort.accepted)
     for one, other in zip(found, expected, strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)

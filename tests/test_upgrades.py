@@ -19,10 +19,10 @@ from coala_kedro.datasets import LazyVolume, MadeFolder
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
 from coala_kedro.nnunet.settings import Compute, Inference, Protocol
-from coala_kedro.pipelines.evaluation.scoring import predict_test
+from coala_kedro.pipelines.model_training.nodes import plan_and_preprocess, train_lowres
 from coala_kedro.pipelines.preprocessing.intake import import_masks
 from coala_kedro.pipelines.preprocessing.nodes import compose_label_maps
-from coala_kedro.training import plan_and_preprocess, train_lowres
+from coala_kedro.prediction import predict
 
 class Known:
     fingerprint = former_fingerprint = "known"
@@ -38,7 +38,7 @@ recipes = {
     "label_map": compose_label_maps(scans, volumes, volumes)["s1"],
     "preprocessed": plan_and_preprocess({"cases": {}}, protocol, compute),
     "training": train_lowres(prepared, folds, 0, "teacher", protocol, compute),
-    "prediction": predict_test(scans, volumes, Known(), Inference(), compute)["s1"],
+    "prediction": predict(scans, volumes, Known(), Inference(), compute, role="test")["s1"],
 }
 print(json.dumps({n: [fingerprint(r), former_fingerprint(r)] for n, r in recipes.items()}))
 """

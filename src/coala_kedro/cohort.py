@@ -15,6 +15,9 @@ import pandera.pandas as pa
 COHORTS = ("internal", "external")
 """The study's hospitals: teacher and student learn from the first, both are tested."""
 
+N_FOLDS = 5
+"""Of cross-validation, 80:20 (Bereska et al. 2024, Methods)."""
+
 TIMEPOINTS = ("pre", "post")
 ROLES = ("manual", "unlabelled", "test")
 OUTLINED_ROLES = ("manual", "test")
@@ -26,7 +29,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 _READER = r"\w[\w .-]{0,63}"
 _NO_READERS = ("consensus",)
 _DEVICE = r"(?i:CON|PRN|AUX|NUL|COM\d|LPT\d)"
-"""No file can be called so on a disk that Windows sees."""
+"""Windows allows no file of these names."""
 
 _NAME = pa.Check(
     lambda name: bool(re.fullmatch(NAME, name)),
@@ -138,6 +141,10 @@ def check_scan_table(table: pd.DataFrame, cohort: str) -> pd.DataFrame:
 def check_readers(readers: Iterable[str], cohort: str) -> None:
     """Make sure that readers' names can be folders, and headings of tables and pages.
 
+    Args:
+        readers: Their names.
+        cohort: Name of the cohort, for messages.
+
     Raises:
         CohortError: One cannot. It is not shown: folders are at times named after patients.
     """
@@ -189,5 +196,10 @@ def _shown(column: str, value: object) -> str:
 
 
 def scans_with_role(table: pd.DataFrame, *roles: str) -> list[str]:
-    """Scan ids with one of the roles, in the table's order."""
+    """Scan ids with one of the roles, in the table's order.
+
+    Args:
+        table: A scan table.
+        *roles: Of `ROLES`.
+    """
     return list(table.loc[table["role"].isin(roles), "scan_id"])

@@ -1,8 +1,8 @@
-"""What a run will train again, and why, before its first node runs.
+"""A forecast of a run: which trainings stand, which will be made again, and why.
 
-Nodes return recipes, and a recipe's fingerprint tells whether what it makes stands. So the nodes
-before the trainings are called without saving anything, and each folder says what it would do. A
-volume that will be made again counts as changed, though it may come out the same.
+A node returns recipes, and a recipe's fingerprint shows whether what it makes stands. So the nodes
+before the trainings can be called without saving anything, and each dataset says what it would do.
+A volume that will be made again counts as changed, for nobody knows yet how it comes out.
 """
 
 from __future__ import annotations
@@ -11,125 +11,178 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 
-from coala_kedro.datasets import MadeFolderDataset, VolumeFolderDataset
+from coala_kedro.datasets import MadeFolderDataset
 from coala_kedro.fingerprint import changes, describe
 
 READS_VOLUMES = "reads_volumes"
-"""Tag of nodes that read voxels, which takes too long: their last outputs are taken instead."""
-_TRAININGS = (".lowres", ".cascade")
-_FOLLOW = {"prepared", "earlier", "training_set"}
-"""Inputs of a training that change because others do."""
+"""Tag of nodes that read volumes: they take too long, so the outputs of the last run are taken."""
 _N_NAMED = 6
 
 
 @dataclass
-class _Trainings:
-    """What will become of a model's trainings.
+class Forecast:
+    """What a run will do to trainings.
 
     Attributes:
-        reasons: Why each will be trained, by its dataset: None if it stands.
-        changed: Scans and settings whose change makes trainings again.
-        n_unknown: Trainings of which nothing can be said before earlier steps are done.
+        trainings: By dataset, what has changed since it was made: None if it stands, nothing if it
+            is only to be begun or finished.
+        unknown: Datasets of trainings that depend on earlier steps which are not done yet.
+        changed: Scans and settings that have changed, by model.
+        faults: By node, why it will fail.
     """
 
-    reasons: dict[str, list[str] | None] = field(default_factory=dict)
-    changed: set[str] = field(default_factory=set)
-    n_unknown: int = 0
+    trainings: dict[str, list[str] | None] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    changed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    faults: dict[str, str] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        again = sorted(name for name, why in self.reasons.items() if why)
+    def lines(self) -> list[str]:
+        """The forecast in words, a line a model."""
+        models = sorted({_model(name) for name in [*self.trainings, *self.unknown]}, reverse=True)
+        return [self._line(model) for model in models]
+
+    def _line(self, model: str) -> str:
+        known = {name: why for name, why in self.trainings.items() if _model(name) == model}
+        unknown = [name for name in self.unknown if _model(name) == model]
+        again = sorted(name for name, why in known.items() if why)
         counts = {
-            "stand": sum(why is None for why in self.reasons.values()),
-            "will be trained or finished": sum(why == [] for why in self.reasons.values()),
-            "cannot be told of yet": self.n_unknown,
+            "stand": sum(why is None for why in known.values()),
+            "will be trained or finished": sum(why == [] for why in known.values()),
+            "depend on steps that are not done yet": len(unknown),
             "will be trained AGAIN": len(again),
         }
-        line = f"of {len(self.reasons) + self.n_unknown} trainings "
-        line += ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+        line = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
         if again:
-            causes = sorted(self.changed - _FOLLOW) or sorted(self.changed)
+            consequences = {"prepared", "earlier", "training_set"}
+            causes = sorted(self.changed[model] - consequences) or sorted(self.changed[model])
             more = f" and {len(causes) - _N_NAMED} more" if len(causes) > _N_NAMED else ""
             line += f" ({', '.join(again)}), for these change: {', '.join(causes[:_N_NAMED])}{more}"
-        return line
+        return f"{model}: of {len(known) + len(unknown)} trainings {line}."
 
 
-def forecast(pipeline: Pipeline, catalog: DataCatalog) -> list[str]:
-    """Say what a run will train; nothing is computed and nothing is saved.
+def forecast(pipeline: Pipeline, catalog: DataCatalog) -> Forecast:
+    """Forecast the trainings of a run; nothing is computed and nothing is saved.
 
     Args:
-        pipeline: The run's.
-        catalog: The run's.
-
-    Returns:
-        A line for each model that the pipeline trains.
+        pipeline: What is to be run.
+        catalog: Its datasets.
     """
-    wanted = [
-        name
-        for name in pipeline.all_outputs()
-        if name.endswith(_TRAININGS) and isinstance(catalog.get(name), MadeFolderDataset)
-    ]
-    models: dict[str, _Trainings] = defaultdict(_Trainings)
-    values: dict[str, Any] = {}
-    nodes = pipeline.to_outputs(*wanted).nodes if wanted else []
-    logging.disable(logging.ERROR)  # the run will say it
+    forecaster = _Forecaster(catalog)
+    trainings = [name for name in pipeline.all_outputs() if forecaster.is_training(name)]
+    logging.disable(logging.ERROR)  # what nodes log, the run will log
     try:
-        for node in nodes:
-            try:
-                _forecast_node(node, catalog, values, models)
-            except Exception:  # whatever a step does not find yet
-                for name in set(node.outputs) & set(wanted):
-                    models[_model(name)].n_unknown += 1
+        for node in pipeline.to_outputs(*trainings).nodes if trainings else []:
+            forecaster.call(node)
     finally:
         logging.disable(logging.NOTSET)
-    described = {model: t for model, t in models.items() if t.reasons or t.n_unknown}
-    return [f"{model}: {described[model]}." for model in sorted(described, reverse=True)]
+    return forecaster.forecast
 
 
-def _forecast_node(
-    node: Node, catalog: DataCatalog, values: dict[str, Any], models: dict[str, _Trainings]
-) -> None:
-    """Put what the node would leave in the catalog into `values`."""
-    if READS_VOLUMES in node.tags:
-        values.update({name: catalog.load(name) for name in node.outputs})
-        return
-    for name in node.inputs:
-        if name not in values:
-            values[name] = catalog.load(name)
-    for name, made in node.run({name: values[name] for name in node.inputs}).items():
-        dataset: Any = catalog.get(name)
-        if isinstance(dataset, VolumeFolderDataset):
-            values[name], _ = dataset.foresee(made)
-        elif isinstance(dataset, MadeFolderDataset):
-            values[name], why = dataset.foresee(made)
-            models[_model(name)].changed.update(why or [])
-            if name.endswith(_TRAININGS):
-                models[_model(name)].reasons[name] = why
-        else:
-            values[name] = made
-            if name.endswith(".training_set") and dataset.exists():
-                models[_model(name)].changed.update(_changed_scans(dataset.load(), made))
+class _NotYetError(Exception):
+    """A dataset is not there before the run."""
+
+
+class _Forecaster:
+    """Calls nodes one after another and keeps what they would have made."""
+
+    def __init__(self, catalog: DataCatalog) -> None:
+        self.forecast = Forecast()
+        self._catalog = catalog
+        self._values: dict[str, Any] = {}
+        self._to_be_made: set[str] = set()  # datasets whose content will be another
+        self._unknown: set[str] = set()
+
+    def is_training(self, name: str) -> bool:
+        is_stage = name.endswith((".lowres", ".cascade"))
+        return is_stage and isinstance(self._catalog.get(name), MadeFolderDataset)
+
+    def call(self, node: Node) -> None:
+        """Call a node; a fault is kept, unless it may come from what an earlier step will make."""
+        uncertain = not self._to_be_made.isdisjoint(node.inputs)
+        if uncertain:
+            self._to_be_made.update(node.outputs)
+        try:
+            if READS_VOLUMES in node.tags:
+                self._values |= {name: self._load(name) for name in node.outputs}
+                return
+            made = node.run({name: self._input(name) for name in node.inputs})
+            self._values |= {name: self._saved(name, value) for name, value in made.items()}
+        except Exception as error:
+            if not (uncertain or isinstance(error, _NotYetError)):
+                self.forecast.faults[node.name] = f"{type(error).__name__}: {error}"
+            self._unknown.update(node.outputs)
+            self.forecast.unknown += filter(self.is_training, node.outputs)
+
+    def _input(self, name: str) -> Any:
+        """What a node will read: what an earlier one will have made, or what is there."""
+        if name in self._unknown:
+            raise _NotYetError
+        if name not in self._values:
+            self._values[name] = self._load(name)
+        return self._values[name]
+
+    def _load(self, name: str) -> Any:
+        try:
+            return self._catalog.load(name)
+        except DatasetError:
+            if self._catalog.exists(name):
+                raise
+            raise _NotYetError from None
+
+    def _saved(self, name: str, made: Any) -> Any:
+        """What a dataset would hold if it saved what a node made."""
+        dataset: Any = self._catalog.get(name)
+        changed = self.forecast.changed[_model(name)]
+        if isinstance(dataset, MadeFolderDataset):
+            made, why = dataset.foresee(made)
+            if why is not None:
+                self._to_be_made.add(name)
+            if self.is_training(name):
+                self.forecast.trainings[name] = why
+            changed.update(why or [])
+        elif hasattr(dataset, "foresee"):
+            try:
+                made, again = dataset.foresee({scan: _as_held(r) for scan, r in made.items()})
+            except FileNotFoundError:  # records that are not there yet
+                made, again = {scan: {} for scan in made}, [*made]
+            if again:
+                self._to_be_made.add(name)
+        elif name.endswith(".training_set") and dataset.exists():
+            changed.update(_changed_scans(dataset.load(), made))
+        return made
+
+
+def _as_held(recipe: Any) -> Any:
+    """The recipe of a volume that is only to be written anew: its voxels stay the same."""
+    if isinstance(recipe, partial) and recipe.keywords.get("rewritten"):
+        return partial(recipe.func, *recipe.args, **{**recipe.keywords, "rewritten": False})
+    return recipe
 
 
 def _changed_scans(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Differences of two training sets: `label map of INT001_pre`, and the like."""
-    found = []
+    """What has changed in a training set, such as `label map of INT001_pre`."""
+    changed = []
     for scan in sorted({*before["cases"], *now["cases"]}):
         one, other = before["cases"].get(scan), now["cases"].get(scan)
         if one is None or other is None:
-            found.append(f"{scan} {'comes in' if one is None else 'is left out'}")
+            changed.append(f"{scan} {'comes in' if one is None else 'is left out'}")
             continue
         known = zip(other["content"], other["former_content"], strict=True)
         parts = zip(("scan", "label map"), one["content"], known, strict=True)
-        found += [f"{part} of {scan}" for part, earlier, same in parts if earlier not in same]
-        changed = changes(describe(one), describe(other))
-        found += [f"{key} of {scan}" for key in changed if key in ("patient_id", "source")]
-    return found
+        changed += [f"{part} of {scan}" for part, earlier, same in parts if earlier not in same]
+        changed += [
+            f"{key} of {scan}"
+            for key in changes(describe(one), describe(other))
+            if key in ("patient_id", "source")
+        ]
+    return changed
 
 
 def _model(name: str) -> str:
-    return name.partition(".")[0]
+    return name.split(".", maxsplit=1)[0]

@@ -78,13 +78,16 @@ def _asks_phase(catalog: DataCatalog) -> bool:
 
 
 class ResultHooks:
-    """Says what a run will train, and shows the study's table when a run has made it."""
+    """Forecasts what a run will train, and shows the study's table when a run has made it."""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Log which trainings stand and which will be made again, and why."""
-        for line in forecast(pipeline, catalog):
+        """Log which trainings stand or will be made again and why, and which nodes will fail."""
+        expected = forecast(pipeline, catalog)
+        for line in expected.lines():
             logger.info(line)
+        for node, fault in expected.faults.items():
+            logger.warning("The node %s will fail: %s", node, fault)
 
     @hook_impl
     def after_pipeline_run(

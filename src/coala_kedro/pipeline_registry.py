@@ -6,11 +6,10 @@ from kedro.pipeline import Pipeline
 
 from coala_kedro.pipelines import (
     evaluation,
+    model_training,
     phantom,
     preprocessing,
     pseudolabel,
-    student,
-    teacher,
 )
 
 
@@ -21,9 +20,9 @@ def register_pipelines() -> dict[str, Pipeline]:
     warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
     study = {
         "preprocessing": preprocessing.create_pipeline(),
-        "teacher": teacher.create_pipeline(),
+        "teacher": model_training.create_pipeline("teacher", pseudo_labels=False),
         "pseudolabel": pseudolabel.create_pipeline(),
-        "student": student.create_pipeline(),
+        "student": model_training.create_pipeline("student", pseudo_labels=True),
         "evaluation": evaluation.create_pipeline(),
     }
     whole = sum(study.values(), Pipeline([]))

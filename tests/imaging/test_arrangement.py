@@ -7,7 +7,7 @@ from hospital import LIVER, SPLEEN
 
 from coala_kedro.imaging.arrangement import turned
 from coala_kedro.organs import EXPECTED_CENTRES_MM
-from coala_kedro.pipelines.preprocessing.limits import Limits
+from coala_kedro.pipelines.preprocessing.checks import Limits
 
 pytestmark = pytest.mark.xdist_group("arrangement")
 

@@ -13,7 +13,7 @@ from coala_kedro.catalog import WholeFileCatalog
 from coala_kedro.disk import DiskFullError
 from coala_kedro.imaging.files import read_whole_volume
 from coala_kedro.pipelines.preprocessing.checks import Screening
-from coala_kedro.pipelines.preprocessing.nodes import ConsensusMethod
+from coala_kedro.pipelines.preprocessing.reader_consensus import ConsensusMethod
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("full_disk")]
 

@@ -13,9 +13,9 @@ from browser import check_in_browser, needs_chromium
 from mlflow import MlflowClient
 from reading import Page, Tables, is_rounding_of, is_value_of
 
-from coala_kedro import training
 from coala_kedro.anatomy import CRLM
 from coala_kedro.datasets import MadeFolderDataset
+from coala_kedro.pipelines.model_training import nodes as training
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 

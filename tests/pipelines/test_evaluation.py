@@ -10,6 +10,7 @@ from coala_kedro.nnunet.inference import predict_scan
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.settings import Compute, Inference
 from coala_kedro.pipelines.evaluation import nodes, scoring
+from coala_kedro.prediction import predict
 
 pytestmark = pytest.mark.xdist_group("evaluation")
 
@@ -123,7 +124,7 @@ def test_only_test_scans_are_predicted_with_the_votes_of_all_folds(tmp_path):
     cohort = Cohort(*NORMAL[:2])
     table = cohort.accepted.assign(role=["test", "manual"])
     model = TrainedModel(tmp_path, (0, 1), "")
-    recipes = scoring.predict_test(table, cohort.scans, model, Inference(), Compute())
+    recipes = predict(table, cohort.scans, model, Inference(), Compute(), role="test")
     assert list(recipes) == ["a_pre"]
     assert recipes["a_pre"].func is predict_scan
 

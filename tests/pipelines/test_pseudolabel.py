@@ -18,9 +18,9 @@ from coala_kedro.pipelines.pseudolabel.nodes import (
     PseudoLabelling,
     compose_pseudo_label_maps,
     fold_agreement,
-    predict_unlabelled,
     review_pseudo_labels,
 )
+from coala_kedro.prediction import predict as predict_scans
 
 SPLEEN = next(s for s in STRUCTURES if s.name == "spleen")
 LIVER_TOTALSEGMENTATOR = next(s.totalsegmentator_id for s in STRUCTURES if s.id == LIVER)
@@ -170,7 +170,7 @@ def predict(tmp_path, model):
 
     def run(trained=model, inference=None, compute=None):
         inference, compute = inference or Inference(), compute or Compute()
-        return predict_unlabelled(table, scans, trained, inference, compute)
+        return predict_scans(table, scans, trained, inference, compute, role="unlabelled")
 
     return run
 

@@ -14,8 +14,12 @@ from pydantic import ValidationError
 
 from coala_kedro.cohort import CohortError
 from coala_kedro.organs.segmenter import Phase
-from coala_kedro.pipelines.preprocessing.checks import ALWAYS_REFUSED, CHECKS, Screening
-from coala_kedro.pipelines.preprocessing.limits import Limits
+from coala_kedro.pipelines.preprocessing.checks import (
+    ALWAYS_REFUSED,
+    CHECKS,
+    Limits,
+    Screening,
+)
 from coala_kedro.pipelines.preprocessing.screening import FINDINGS
 
 
@@ -206,12 +210,12 @@ def test_codes_are_said_once():
     assert set(listed) >= ALWAYS_REFUSED
 
 
-def test_a_rule_names_a_limit_that_exists():
-    assert {check.rule.limit for check in CHECKS} - {""} <= set(Limits.model_fields)
+def test_a_check_names_a_limit_that_exists():
+    assert {check.limit for check in CHECKS} - {""} <= set(Limits.model_fields)
 
 
 def test_every_limit_is_used():
-    used = {check.rule.limit for check in CHECKS} | {"liver_margin_mm"}
+    used = {check.limit for check in CHECKS} | {"liver_margin_mm"}
     assert set(Limits.model_fields) <= used
 
 

@@ -110,14 +110,11 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
         Raises:
             DatasetError: The pattern, the format, an option or the URL is wrong.
         """
-        if resample not in (None, "nearest"):
-            raise DatasetError(f"`resample` can be 'nearest' or be left out, not '{resample}'.")
+        _check_words(resample=(resample, "nearest"), tilt=(tilt, "resample"))
         try:
             check_layout(path, pattern, format, segments or "", values)
         except SourceError as error:
             raise DatasetError(str(error)) from None
-        if tilt not in (None, "resample"):
-            raise DatasetError(f"`tilt` can be 'resample' or be left out, not '{tilt}'.")
         if (series is not None or tilt) and format != "dicom_series":
             raise DatasetError("`series` and `tilt` go with the format 'dicom_series'.")
         self._path = path
@@ -169,6 +166,12 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self._path, **self._options, "pseudonyms": self._pseudonyms}
+
+
+def _check_words(**options: tuple[str | None, str]) -> None:
+    for name, (value, only) in options.items():
+        if value not in (None, only):
+            raise DatasetError(f"`{name}` can be '{only}' or be left out, not '{value}'.")
 
 
 def _series_choice(series: Mapping[str, Any]) -> SeriesChoice:

@@ -1,25 +1,16 @@
-"""Steps of evaluation that take all scans together: figures, tests and tables."""
+"""Settings of the statistics, and the steps that are not a function of `statistics` alone."""
 
 from __future__ import annotations
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from coala_kedro.statistics.agreement import agreement_table
-from coala_kedro.statistics.comparisons import compare
+from coala_kedro.statistics import paper
 from coala_kedro.statistics.lesion_summary import LOW_CONTRAST_HU, summarise_lesions
-from coala_kedro.statistics.paper import compare_with_paper
-from coala_kedro.statistics.rater_summary import summarise_raters
 from coala_kedro.statistics.results_table import table_2
-from coala_kedro.statistics.subgroups import (
-    CLASS_BOUNDS_ML,
-    LESION_BOUNDS,
-    SLICE_BOUNDS_MM,
-    class_table,
-    summarise_subgroups,
-)
+from coala_kedro.statistics.subgroups import CLASS_BOUNDS_ML, LESION_BOUNDS, SLICE_BOUNDS_MM
 from coala_kedro.statistics.summary import summarise as summarise_scans
-from coala_kedro.statistics.worst_scans import N_WORST, worst_scans
+from coala_kedro.statistics.worst_scans import N_WORST
 
 
 class Statistics(BaseModel):
@@ -39,9 +30,9 @@ class Statistics(BaseModel):
         SLICE_BOUNDS_MM, min_length=1, description="Between classes of slice thickness."
     )
     lesion_bounds: tuple[int, ...] = Field(
-        LESION_BOUNDS, min_length=1, description="Between classes of the number of lesions."
+        LESION_BOUNDS, min_length=1, description="Between classes of numbers of lesions."
     )
-    n_worst: int = Field(N_WORST, ge=1, description="Worst scans told of, a model and cohort.")
+    n_worst: int = Field(N_WORST, ge=1, description="Worst scans listed, a model and cohort.")
 
     @field_validator("ttv_bounds_ml", "slice_bounds_mm", "lesion_bounds")
     @classmethod
@@ -54,54 +45,32 @@ class Statistics(BaseModel):
 def summarise(
     scan_metrics: pd.DataFrame, lesion_metrics: pd.DataFrame, statistics: Statistics
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The tidy summaries of scans and of lesions, and Table 2, teacher beside student."""
-    summary = summarise_scans(
-        scan_metrics, statistics.n_resamples, statistics.seed, statistics.ttv_bounds_ml
-    )
+    """Summarise scans and lesions.
+
+    Args:
+        scan_metrics: As catalogued.
+        lesion_metrics: As catalogued.
+        statistics: Settings.
+
+    Returns:
+        The tidy summary of the scans, that of the lesions, and Table 2, teacher beside student.
+    """
+    resampling = statistics.n_resamples, statistics.seed
+    summary = summarise_scans(scan_metrics, *resampling, statistics.ttv_bounds_ml)
     lesions = summarise_lesions(
-        lesion_metrics,
-        scan_metrics,
-        statistics.n_resamples,
-        statistics.seed,
-        statistics.low_contrast_hu,
+        lesion_metrics, scan_metrics, *resampling, statistics.low_contrast_hu
     )
     return summary, lesions, table_2(summary)
 
 
-def judge_agreement(
-    scan_metrics: pd.DataFrame, summary: pd.DataFrame, statistics: Statistics
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Agreement on volumes with both kinds of interval, and the table of TTV classes."""
-    classes = class_table(scan_metrics, statistics.ttv_bounds_ml)
-    return agreement_table(scan_metrics, summary), classes
+def compare_with_paper(summary: pd.DataFrame, **scan_tables: pd.DataFrame) -> pd.DataFrame:
+    """Put the paper's figures beside the run's.
 
+    Args:
+        summary: As `summarise` returns it.
+        **scan_tables: The accepted scans, by cohort.
 
-def compare_raters(
-    scan_metrics: pd.DataFrame, reader_metrics: pd.DataFrame, statistics: Statistics
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How readers and models agree, and every test: therapy, models, models against readers."""
-    settings = statistics.n_resamples, statistics.seed
-    return (
-        summarise_raters(reader_metrics, *settings),
-        compare(scan_metrics, reader_metrics, *settings),
-    )
-
-
-def look_closer(
-    scan_metrics: pd.DataFrame, statistics: Statistics
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Results by groups of scans, and the worst scans."""
-    subgroups = summarise_subgroups(
-        scan_metrics,
-        statistics.n_resamples,
-        statistics.seed,
-        statistics.ttv_bounds_ml,
-        statistics.slice_bounds_mm,
-        statistics.lesion_bounds,
-    )
-    return subgroups, worst_scans(scan_metrics, statistics.n_worst)
-
-
-def recall_paper(summary: pd.DataFrame, **scan_tables: pd.DataFrame) -> pd.DataFrame:
-    """The paper's figures beside the run's; scan tables by cohort."""
-    return compare_with_paper(summary, scan_tables)
+    Returns:
+        See `statistics.paper.compare_with_paper`.
+    """
+    return paper.compare_with_paper(summary, scan_tables)

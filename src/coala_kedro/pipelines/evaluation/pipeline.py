@@ -1,26 +1,22 @@
-"""Evaluation: each model on each cohort, then together."""
+"""Evaluation: each model on each cohort, then all together."""
 
 from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
 from coala_kedro.cohort import COHORTS
-from coala_kedro.pipelines.evaluation.nodes import (
-    compare_raters,
-    judge_agreement,
-    look_closer,
-    recall_paper,
-    summarise,
-)
+from coala_kedro.pipelines import fixed
+from coala_kedro.pipelines.evaluation.nodes import compare_with_paper, summarise
 from coala_kedro.pipelines.evaluation.pictures import draw_outlines
 from coala_kedro.pipelines.evaluation.report import MADE, MODELS, PARAMETERS, TAKEN, report_nodes
-from coala_kedro.pipelines.evaluation.scoring import (
-    collect_scores,
-    predict_test,
-    score_raters,
-    score_scans,
-)
+from coala_kedro.pipelines.evaluation.scoring import collect_scores, score_raters, score_scans
+from coala_kedro.prediction import predict
+from coala_kedro.statistics.agreement import agreement_table
+from coala_kedro.statistics.comparisons import compare
 from coala_kedro.statistics.free_response import free_response
+from coala_kedro.statistics.rater_summary import summarise_raters
+from coala_kedro.statistics.subgroups import class_table, summarise_subgroups
+from coala_kedro.statistics.worst_scans import worst_scans
 
 METRICS = {
     "scores": "scan_metrics",
@@ -28,34 +24,41 @@ METRICS = {
     "organ_scores": "organ_metrics",
     "candidates": "candidate_metrics",
 }
-"""What a test writes of one model and cohort, and the frame of all of them."""
+"""What is scored of one model and cohort, and the frame of all of them."""
 FRAMES = (
     *("summary", "lesion_summary", "table_2", "agreement", "ttv_classes", "free_response"),
     *("reader_metrics", "reader_summary", "tests", "subgroups", "worst_scans"),
     "paper_comparison",
 )
-"""What is made of the metrics."""
+"""What is computed from the metrics."""
 PICTURES = ("figure_3", "worst_scans_outlined")
+TESTED = ("accepted_scans", "scans", "label_maps")
+RESAMPLING = ["params:statistics.n_resamples", "params:statistics.seed"]
+TTV_BOUNDS = "params:statistics.ttv_bounds_ml"
+GROUPS = [TTV_BOUNDS, "params:statistics.slice_bounds_mm", "params:statistics.lesion_bounds"]
+N_WORST = "params:statistics.n_worst"
 
 
 def create_pipeline() -> Pipeline:
-    """Predictions, scores, summary, tables and figures."""
+    """From models and test scans to predictions, scores, statistics, tables and figures."""
+    named = ("accepted_scans", "scans", "label_maps", "reader_masks")
     inputs = {f"{model}.model" for model in MODELS} | {
-        f"{cohort}.{name}"
-        for cohort in COHORTS
-        for name in ("accepted_scans", "scans", "label_maps", "reader_masks")
+        f"{cohort}.{name}" for cohort in COHORTS for name in named
     }
-    tests = [_one_test(model, cohort) for model in MODELS for cohort in COHORTS]
+    parameters = {"inference", "compute", "statistics", "drawing", *PARAMETERS}
     return Pipeline(
-        [*tests, *map(_raters, COHORTS), _figures(), _report()],
+        [
+            *(_one_test(model, cohort) for model in MODELS for cohort in COHORTS),
+            *map(_raters, COHORTS),
+            *_metrics(),
+            *_statistics(),
+            _outlines(),
+            *report_nodes(),
+        ],
         namespace="evaluation",
         inputs=inputs | TAKEN,
         outputs={*METRICS.values(), *FRAMES, *PICTURES, *MADE},
-        parameters={
-            *("params:inference", "params:compute", "params:statistics", "params:drawing"),
-            *(f"params:{name}" for name in PARAMETERS),
-            *(f"params:names.{name}" for name in (*MODELS, *COHORTS)),
-        },
+        parameters={f"params:{name}" for name in parameters} | {*RESAMPLING, *GROUPS, N_WORST},
     )
 
 
@@ -64,134 +67,121 @@ def _one_test(model: str, cohort: str) -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=predict_test,
+                func=fixed(predict, role="test"),
                 inputs=["accepted_scans", "scans", "model", "params:inference", "params:compute"],
                 outputs="predictions",
                 name="predict_test",
                 tags="gpu",
             ),
             Node(
-                func=score_scans,
-                inputs=[
-                    "accepted_scans",
-                    "scans",
-                    "label_maps",
-                    "predictions",
-                    "model",
-                    "params:model_name",
-                    "params:cohort_name",
-                ],
+                func=fixed(score_scans, model=model, cohort=cohort),
+                inputs=[*TESTED, "predictions", "model"],
                 outputs=[*METRICS],
                 name="score_scans",
             ),
         ],
         namespace=f"{model}_{cohort}",
-        inputs={
-            "model": f"{model}.model",
-            "accepted_scans": f"{cohort}.accepted_scans",
-            "scans": f"{cohort}.scans",
-            "label_maps": f"{cohort}.label_maps",
-        },
-        parameters={
-            "params:inference": "params:inference",
-            "params:compute": "params:compute",
-            "params:model_name": f"params:names.{model}",
-            "params:cohort_name": f"params:names.{cohort}",
-        },
+        inputs={"model": f"{model}.model"} | {name: f"{cohort}.{name}" for name in TESTED},
+        parameters={"params:inference", "params:compute"},
     )
 
 
-def _raters(cohort: str) -> Pipeline:
+def _raters(cohort: str) -> Node:
     """Readers and models of one cohort side by side."""
     predictions = {model: f"{model}_{cohort}.predictions" for model in MODELS}
     named = {name: f"{cohort}.{name}" for name in ("accepted_scans", "reader_masks")}
-    return Pipeline(
-        [
-            Node(
-                func=score_raters,
-                inputs={**named, **predictions, "cohort": f"params:names.{cohort}"},
-                outputs=f"{cohort}_reader_scores",
-                name=f"score_raters_{cohort}",
-            )
-        ]
+    return Node(
+        func=fixed(score_raters, cohort=cohort),
+        inputs=named | predictions,
+        outputs=f"{cohort}_reader_scores",
+        name=f"score_raters_{cohort}",
     )
 
 
-def _figures() -> Pipeline:
-    """All tests together: frames of metrics, and what they say."""
-    return Pipeline(
-        [
-            *(
-                Node(
-                    func=collect_scores,
-                    inputs=[f"{model}_{cohort}.{scores}" for model in MODELS for cohort in COHORTS],
-                    outputs=metrics,
-                    name=f"collect_{scores}",
-                )
-                for scores, metrics in METRICS.items()
-            ),
-            Node(
-                func=collect_scores,
-                inputs=[f"{cohort}_reader_scores" for cohort in COHORTS],
-                outputs="reader_metrics",
-                name="collect_reader_scores",
-            ),
-            Node(
-                func=summarise,
-                inputs=["scan_metrics", "lesion_metrics", "params:statistics"],
-                outputs=["summary", "lesion_summary", "table_2"],
-                name="summarise",
-            ),
-            Node(
-                func=judge_agreement,
-                inputs=["scan_metrics", "summary", "params:statistics"],
-                outputs=["agreement", "ttv_classes"],
-                name="judge_agreement",
-            ),
-            Node(
-                func=free_response,
-                inputs=["candidate_metrics", "scan_metrics"],
-                outputs="free_response",
-                name="free_response",
-            ),
-            Node(
-                func=compare_raters,
-                inputs=["scan_metrics", "reader_metrics", "params:statistics"],
-                outputs=["reader_summary", "tests"],
-                name="compare_raters",
-            ),
-            Node(
-                func=look_closer,
-                inputs=["scan_metrics", "params:statistics"],
-                outputs=["subgroups", "worst_scans"],
-                name="look_closer",
-            ),
-            Node(
-                func=recall_paper,
-                inputs={"summary": "summary"}
-                | {cohort: f"{cohort}.accepted_scans" for cohort in COHORTS},
-                outputs="paper_comparison",
-                name="recall_paper",
-            ),
-        ]
-    )
+def _metrics() -> list[Node]:
+    """The scores of all models and cohorts in one frame each."""
+    tests = [f"{model}_{cohort}" for model in MODELS for cohort in COHORTS]
+    parts = {scores: [f"{test}.{scores}" for test in tests] for scores in METRICS}
+    parts["reader_scores"] = [f"{cohort}_reader_scores" for cohort in COHORTS]
+    frames = METRICS | {"reader_scores": "reader_metrics"}
+    return [
+        Node(
+            func=collect_scores,
+            inputs=parts[scores],
+            outputs=frame,
+            name=f"collect_{scores}",
+        )
+        for scores, frame in frames.items()
+    ]
 
 
-def _report() -> Pipeline:
-    """What people look at."""
-    return Pipeline(
-        [
-            Node(
-                func=draw_outlines,
-                inputs=[
-                    *(f"{cohort}.scans" for cohort in COHORTS),
-                    *(f"{cohort}.label_maps" for cohort in COHORTS),
-                    *(f"student_{cohort}.predictions" for cohort in COHORTS),
-                    *("worst_scans", "params:drawing"),
-                ],
-                outputs=[*PICTURES],
-                name="draw_outlines",
-            ),
-            *report_nodes(),
-        ]
+def _statistics() -> list[Node]:
+    """What the metrics say."""
+    return [
+        Node(
+            func=summarise,
+            inputs=["scan_metrics", "lesion_metrics", "params:statistics"],
+            outputs=["summary", "lesion_summary", "table_2"],
+            name="summarise",
+        ),
+        Node(
+            func=agreement_table,
+            inputs=["scan_metrics", "summary"],
+            outputs="agreement",
+            name="measure_agreement",
+        ),
+        Node(
+            func=class_table,
+            inputs=["scan_metrics", TTV_BOUNDS],
+            outputs="ttv_classes",
+            name="count_ttv_classes",
+        ),
+        Node(
+            func=free_response,
+            inputs=["candidate_metrics", "scan_metrics"],
+            outputs="free_response",
+            name="compute_free_response",
+        ),
+        Node(
+            func=summarise_raters,
+            inputs=["reader_metrics", *RESAMPLING],
+            outputs="reader_summary",
+            name="summarise_raters",
+        ),
+        Node(
+            func=compare,
+            inputs=["scan_metrics", "reader_metrics", *RESAMPLING],
+            outputs="tests",
+            name="run_statistical_tests",
+        ),
+        Node(
+            func=summarise_subgroups,
+            inputs=["scan_metrics", *RESAMPLING, *GROUPS],
+            outputs="subgroups",
+            name="summarise_subgroups",
+        ),
+        Node(
+            func=worst_scans,
+            inputs=["scan_metrics", N_WORST],
+            outputs="worst_scans",
+            name="list_worst_scans",
+        ),
+        Node(
+            func=compare_with_paper,
+            inputs={"summary": "summary"} | {c: f"{c}.accepted_scans" for c in COHORTS},
+            outputs="paper_comparison",
+            name="compare_with_paper",
+        ),
+    ]
+
+
+def _outlines() -> Node:
+    """Pictures of test scans with the student's outlines."""
+    volumes = [f"{cohort}.{name}" for name in ("scans", "label_maps") for cohort in COHORTS]
+    predictions = [f"student_{cohort}.predictions" for cohort in COHORTS]
+    return Node(
+        func=draw_outlines,
+        inputs=[*volumes, *predictions, "worst_scans", "params:drawing"],
+        outputs=[*PICTURES],
+        name="draw_outlines",
     )

@@ -11,7 +11,7 @@ from kedro.pipeline import Node
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
-from coala_kedro.cohort import COHORTS
+from coala_kedro.cohort import COHORTS, N_FOLDS
 from coala_kedro.pipelines.evaluation.pictures import Drawing
 from coala_kedro.report import figures, group_figures, training_figures
 from coala_kedro.report.claim import claim_table
@@ -32,8 +32,7 @@ def _of_cohorts(*frames: str) -> tuple[str, ...]:
 
 
 PARAMETERS = (
-    "folds", "consensus", "screening", "protocol", "inference", "pseudolabelling", "statistics",
-    "drawing",
+    "consensus", "screening", "protocol", "inference", "pseudolabelling", "statistics", "drawing",
 )  # fmt: skip
 """Those that decide results."""
 FRAMES = (
@@ -81,7 +80,7 @@ def describe_run(**parameters: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     plain = {
         name: p.model_dump() if isinstance(p, BaseModel) else p for name, p in parameters.items()
     }
-    settings = settings_table({**plain, "folds": len(plain["folds"])}, date.today())
+    settings = settings_table({"folds": N_FOLDS, **plain}, date.today())
     return settings, claim_table(settings)
 
 

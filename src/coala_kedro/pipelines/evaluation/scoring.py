@@ -1,9 +1,9 @@
-"""Steps of evaluation, scan by scan: predictions, their scores, and readers beside them."""
+"""Steps of evaluation, scan by scan: scores of predictions, and readers beside them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,9 +16,8 @@ from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import by_scan, part_of
 from coala_kedro.imaging.geometry import oriented, spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
-from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP, predictions
+from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP
 from coala_kedro.nnunet.model import TrainedModel
-from coala_kedro.nnunet.settings import Compute, Inference
 from coala_kedro.statistics import rater_metrics
 from coala_kedro.statistics.free_response import CANDIDATE_TYPES, candidates
 from coala_kedro.statistics.lesion_matching import COLUMN_TYPES, score_lesions
@@ -27,22 +26,6 @@ from coala_kedro.statistics.overlap import score_scan
 IDENTITY = ("model", "cohort", "scan_id", "patient_id", "timepoint")
 COUNTS = {"n_hits": "hit", "n_misses": "miss", "n_false_positives": "false_positive"}
 """Of lesions by status, in the frame of scans."""
-
-
-def predict_test(
-    accepted_scans: pd.DataFrame,
-    scans: Mapping[str, LazyVolume],
-    model: TrainedModel,
-    inference: Inference,
-    compute: Compute,
-) -> dict[str, Callable[[], dict[str, sitk.Image]]]:
-    """Predict the scans of the role `test` with all folds of both stages.
-
-    Returns:
-        Recipes by scan id; each makes a label map and the folds' votes for CRLM.
-    """
-    chosen = scans_with_role(accepted_scans, "test")
-    return predictions(model, {scan_id: scans[scan_id] for scan_id in chosen}, inference, compute)
 
 
 def score_scans(
@@ -56,6 +39,15 @@ def score_scans(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compare each prediction with the consensus: CRLM as a whole, by lesion, and the organs.
 
+    Args:
+        accepted_scans: The study's scans.
+        scans: CT by scan id.
+        label_maps: Consensus over organs, by scan id.
+        predictions: Label maps and votes, keyed `<name>/<scan_id>`.
+        trained: The model that predicted.
+        model: Its name.
+        cohort: The cohort's name.
+
     Returns:
         Four frames with `model, cohort, scan_id, patient_id, timepoint` first: one row a test scan
         (`statistics.overlap.score_scan`, counts of lesions, `slice_thickness_mm`, which is the
@@ -68,9 +60,9 @@ def score_scans(
     lesions, seen = [_no_rows(COLUMN_TYPES)], [_no_rows(CANDIDATE_TYPES)]
     predicted, votes = (part_of(predictions, part) for part in (LABEL_MAP, FOLD_VOTES))
     for scan_id in tqdm(predicted, desc=f"score {model} {cohort}", unit="scan", disable=None):
-        told = about[scan_id]
+        row = about[scan_id]
         identity: dict[str, Any] = {"model": model, "cohort": cohort, "scan_id": scan_id}
-        identity |= {name: told[name] for name in ("patient_id", "timepoint")}
+        identity |= {name: row[name] for name in ("patient_id", "timepoint")}
         volumes = label_maps[scan_id], predicted[scan_id], scans[scan_id], votes[scan_id]
         # Axial slices and the lesions' order are those of the patient, not of the file.
         *maps, scan, fold_votes = (oriented(volume()) for volume in volumes)
@@ -81,13 +73,13 @@ def score_scans(
             reference, drawn, sitk.GetArrayFromImage(fold_votes), len(trained.folds)
         )
         seen.append(by_candidate.assign(**identity))
-        organs += [identity | row for row in by_organ]
-        crlm = next(row for row in by_organ if row["structure"] == "crlm")
+        organs += [identity | scored for scored in by_organ]
+        crlm = next(scored for scored in by_organ if scored["structure"] == "crlm")
         scores.append(
             identity
             | {name: value for name, value in crlm.items() if name != "structure"}
             | _count(found)
-            | _acquisition(told, maps[0])
+            | _acquisition(row, maps[0])
         )
     columns = None if scores else IDENTITY  # a file needs a line to be read from
     return (
@@ -109,9 +101,9 @@ def _identity_first(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return rows[[*IDENTITY, *(column for column in rows if column not in IDENTITY)]]
 
 
-def _acquisition(told: Mapping[Any, Any], image: sitk.Image) -> dict[str, Any]:
-    thickness_mm = told.get("slice_thickness_mm", math.nan)
-    known = {"scanner": told["scanner"]} if "scanner" in told else {}
+def _acquisition(row: Mapping[Any, Any], image: sitk.Image) -> dict[str, Any]:
+    thickness_mm = row.get("slice_thickness_mm", math.nan)
+    known = {"scanner": row["scanner"]} if "scanner" in row else {}
     spacing_mm = spacing_zyx_mm(image)[0]
     return known | {"slice_thickness_mm": spacing_mm if pd.isna(thickness_mm) else thickness_mm}
 
@@ -154,7 +146,7 @@ def score_raters(
         accepted_scans: The study's scans.
         reader_masks: Keyed `<reader>/<scan_id>`.
         cohort: Its name.
-        predictions: Of the test scans, by model.
+        **predictions: Of the test scans, by model.
 
     Returns:
         The rows of `statistics.rater_metrics.score_raters` of every test scan, with
@@ -176,6 +168,13 @@ def score_raters(
 
 
 def collect_scores(*scores: pd.DataFrame) -> pd.DataFrame:
-    """One frame of all models and cohorts."""
+    """Stack frames.
+
+    Args:
+        *scores: Of each model and cohort; those without rows are left out.
+
+    Returns:
+        One frame of all.
+    """
     kept = [frame for frame in scores if len(frame)]
     return pd.concat(kept or [*scores], ignore_index=True)

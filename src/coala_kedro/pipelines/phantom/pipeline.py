@@ -7,10 +7,16 @@ from kedro.pipeline import Node, Pipeline
 from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.phantom.nodes import admit_patients, scan_patients
 
+RAW = ("scan_table", "raw_scans", "existing_organ_masks", "raw_reader_masks")
+
 
 def create_pipeline() -> Pipeline:
-    """Scan table, scans, organ masks and readers' masks of both cohorts."""
-    hospital = Pipeline(
+    """Scan table, scans, organ masks and readers' masks of all cohorts."""
+    return sum(map(_hospital, COHORTS), Pipeline([]))
+
+
+def _hospital(cohort: str) -> Pipeline:
+    return Pipeline(
         [
             Node(
                 func=admit_patients,
@@ -24,23 +30,8 @@ def create_pipeline() -> Pipeline:
                 outputs=["raw_scans", "existing_organ_masks", "raw_reader_masks"],
                 name="scan_patients",
             ),
-        ]
-    )
-    return sum(
-        (
-            Pipeline(
-                hospital,
-                namespace=f"{cohort}.hospital",
-                outputs={
-                    name: f"{cohort}.{name}"
-                    for name in (
-                        *("scan_table", "raw_scans"),
-                        *("existing_organ_masks", "raw_reader_masks"),
-                    )
-                },
-                parameters={"params:hospital": f"params:phantom.{cohort}"},
-            )
-            for cohort in COHORTS
-        ),
-        Pipeline([]),
+        ],
+        namespace=f"{cohort}.hospital",
+        outputs={name: f"{cohort}.{name}" for name in RAW},
+        parameters={"params:hospital": f"params:phantom.{cohort}"},
     )

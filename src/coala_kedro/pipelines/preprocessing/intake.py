@@ -1,4 +1,4 @@
-"""Steps that take in what a hospital brings: measure it, judge it, make it plain NIfTI."""
+"""Steps that take in a hospital's files: measure them, judge them, write them as plain NIfTI."""
 
 from __future__ import annotations
 
@@ -164,9 +164,13 @@ def import_scans(
 ) -> dict[str, Callable[[], sitk.Image | Path]]:
     """Bring every usable scan to one local format.
 
+    Args:
+        usable_scans: Scan table.
+        raw_scans: CT by scan id, of any format.
+
     Returns:
         Recipes by scan id; each makes a CT in HU, or names the local NIfTI file that is one and
-        tells nothing else.
+        whose header holds nothing else.
     """
     return {
         scan_id: partial(
@@ -200,6 +204,11 @@ def import_masks(
     raw_reader_masks: Mapping[str, SourceVolume],
 ) -> dict[str, Callable[[], dict[str, sitk.Image | Path]]]:
     """Bring the readers' masks of every outlined scan to its grid and to one local format.
+
+    Args:
+        usable_scans: Scan table.
+        scans: CT by scan id.
+        raw_reader_masks: Masks by `<reader>/<scan_id>`, of any format.
 
     Returns:
         Recipes by scan id; each makes a mask, or names the file that is one, per reader.

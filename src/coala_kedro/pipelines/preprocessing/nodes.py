@@ -1,101 +1,36 @@
-"""Steps of preprocessing after intake; all of them for one cohort, scan by scan."""
+"""Steps of preprocessing that take organs and lesions together, each for one cohort."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal
 
 import pandas as pd
 import SimpleITK as sitk
-from pydantic import BaseModel, ConfigDict, Field
-from tqdm import tqdm
 
 from coala_kedro.anatomy import STRUCTURE_IDS
 from coala_kedro.cohort import OUTLINED_ROLES, scans_with_role
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.datasets.grouping import by_scan
 from coala_kedro.fingerprint import recipe
-from coala_kedro.imaging.consensus import (
-    CONVERGED,
-    LESION,
-    MAX_ITERATIONS,
-    majority_vote,
-    staple,
-)
-from coala_kedro.imaging.geometry import oriented
 from coala_kedro.imaging.inspection import Facts, inspect_anatomy, inspect_lesion_sizes
 from coala_kedro.imaging.label_map import compose_label_map
 from coala_kedro.imaging.lesion_labels import MASK_CONSTANTS
-from coala_kedro.imaging.readers import rate_consensus, rate_lesions, rate_readers
 from coala_kedro.organs import EXPECTED_CENTRES_MM, LIVER_ID, SPLEEN_ID, OrganSegmenter
 from coala_kedro.pipelines.preprocessing.checks import Screening
 from coala_kedro.pipelines.preprocessing.screening import accept, judge_anatomy
-from coala_kedro.statistics.cohort_table import table_1
 
 Recipe = Callable[[], sitk.Image]
-
-METHODS = {"staple": staple, "majority_vote": majority_vote}
-
-
-class ConsensusMethod(BaseModel):
-    """How the readers' masks become one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: Literal["staple", "majority_vote"] = Field("staple")
-
-
-def merge_readers(
-    usable_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
-) -> dict[str, Recipe]:
-    """Merge the readers' masks of every outlined scan into one consensus mask.
-
-    Returns:
-        Recipes by scan id; each makes a uint8 mask, 1 where the consensus sees CRLM.
-    """
-    masks = by_scan(reader_masks)
-    return {
-        scan_id: partial(_consensus_mask, masks[scan_id], consensus.method)
-        for scan_id in scans_with_role(usable_scans, *OUTLINED_ROLES)
-    }
-
-
-@recipe("consensus_mask", converged=CONVERGED, lesion_above=LESION, max_iterations=MAX_ITERATIONS)
-def _consensus_mask(masks: Mapping[str, LazyVolume], method: str) -> sitk.Image:
-    return METHODS[method]({reader: mask() for reader, mask in masks.items()}).mask
-
-
-def compare_readers(
-    accepted_scans: pd.DataFrame, reader_masks: Mapping[str, LazyVolume], consensus: ConsensusMethod
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Rate the readers of every outlined scan; see `coala_kedro.imaging.readers`.
-
-    Returns:
-        Three frames, each with `scan_id` first: readers against the consensus and each other, the
-        consensus against the majority, and the lesions by how many readers saw them.
-    """
-    masks = by_scan(reader_masks)
-    frames: tuple[list[pd.DataFrame], ...] = ([], [], [])
-    outlined = scans_with_role(accepted_scans, *OUTLINED_ROLES)
-    for scan_id in tqdm(outlined, desc="rate readers", unit="scan", disable=None):
-        # Lesions are numbered along the patient's axes, not along the file's.
-        read = {reader: oriented(mask()) for reader, mask in masks[scan_id].items()}
-        merged = METHODS[consensus.method](read)
-        for frame, rate in zip(frames, (rate_readers, rate_consensus, rate_lesions), strict=True):
-            frame.append(rate(read, merged).assign(scan_id=scan_id))
-    if not outlined:
-        frames = ([pd.DataFrame(columns=["scan_id"])],) * 3
-    readers, quality, lesions = (
-        pd.concat(frame, ignore_index=True).set_index("scan_id").reset_index() for frame in frames
-    )
-    return readers, quality, lesions
 
 
 def segment_organs(
     usable_scans: pd.DataFrame, scans: Mapping[str, LazyVolume], organ_segmenter: OrganSegmenter
 ) -> dict[str, Recipe]:
     """Outline the twelve organs on every scan with the catalogued organ segmenter.
+
+    Args:
+        usable_scans: Scan table.
+        scans: CT by scan id.
+        organ_segmenter: As catalogued.
 
     Returns:
         Recipes by scan id; each makes a uint8 mask of TotalSegmentator's class ids.
@@ -127,11 +62,19 @@ def inspect_lesions(
     organ_segmenter: OrganSegmenter,
     screening: Screening,
 ) -> dict[str, Callable[[], Facts]]:
-    """Measure where lesions and organs lie and how dense they are, and tell the contrast phase.
+    """Measure where lesions and organs lie, how dense they are, and the contrast phase.
+
+    Args:
+        usable_scans: Scan table.
+        scans: CT by scan id.
+        consensus_masks: By scan id, of outlined scans.
+        organ_masks: By scan id.
+        organ_segmenter: Some know the contrast phase.
+        screening: Whether the phase is asked for, and the margin of the liver.
 
     Returns:
         Recipes by scan id; each makes facts, see `imaging.inspection.inspect_anatomy`, and where
-        the organ segmenter can tell them `contrast_phase` and `contrast_phase_probability`.
+        the organ segmenter knows them `contrast_phase` and `contrast_phase_probability`.
     """
     asked = screening.severity.get("contrast_phase") != "ignore"
     asks_phase = asked and organ_segmenter.tells_phase
@@ -211,6 +154,11 @@ def compose_label_maps(
 ) -> dict[str, Recipe]:
     """Lay the consensus over the organs: label maps of thirteen structures.
 
+    Args:
+        accepted_scans: Scan table.
+        consensus_masks: By scan id.
+        organ_masks: By scan id.
+
     Returns:
         Recipes by scan id, for every outlined scan.
     """
@@ -223,8 +171,3 @@ def compose_label_maps(
 @recipe("label_map", structures=STRUCTURE_IDS)
 def _label_map(organ_mask: LazyVolume, consensus_mask: LazyVolume) -> sitk.Image:
     return compose_label_map(organ_mask(), consensus_mask())
-
-
-def describe_cohort(accepted_scans: pd.DataFrame) -> pd.DataFrame:
-    """The cohort's column of the paper's Table 1, from its scan table."""
-    return table_1(accepted_scans)

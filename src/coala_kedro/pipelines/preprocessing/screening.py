@@ -1,37 +1,30 @@
-"""Screening: facts are measured scan by scan, then judged together."""
+"""Screening: facts that were measured scan by scan are judged together."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from coala_kedro.cohort import NAME, OUTLINED_ROLES, TIMEPOINTS, CohortError
+from coala_kedro.cohort import NAME, OUTLINED_ROLES, CohortError
 from coala_kedro.imaging.inspection import Facts
-from coala_kedro.pipelines.preprocessing.checks import (
-    ANATOMY_CHECKS,
-    COHORT_CHECKS,
-    MASK_CHECKS,
-    ORGAN_CHECKS,
-    SCAN_CHECKS,
-    TABLE_CHECKS,
-    Check,
-    Screening,
-)
+from coala_kedro.pipelines.preprocessing.checks import CHECKS, Limits, Screening
 from coala_kedro.pipelines.preprocessing.contradictions import (
     against_headers,
     against_masks,
+    between_scans,
     within_headers,
-    within_patients,
 )
 
 logger = logging.getLogger(__name__)
 
 FINDINGS = ["scan_id", "code", "severity", "subject", "measured", "limit", "remedy"]
 """Columns of a screening report: one row for each check that a scan failed."""
+
+_EXPECTED_PHASE = "portal_venous"
 
 Inspected = Mapping[str, Any]
 Rows = list[dict[str, str]]
@@ -45,7 +38,7 @@ def judge_files(
     screening: Screening,
     trained_on: tuple[pd.DataFrame, Mapping[str, Inspected]] | None = None,
 ) -> pd.DataFrame:
-    """Hold every scan's files and the scans beside each other against the checks.
+    """Judge every scan's files, and the scans beside each other.
 
     Args:
         table: A checked scan table.
@@ -56,52 +49,45 @@ def judge_files(
         trained_on: Scan table and facts of a cohort that no patient of this one may be in.
 
     Returns:
-        The findings, `FINDINGS` by row.
+        A row a finding, with the columns `FINDINGS`.
     """
     readers = sorted(set().union(*masks.values()))
     rows: Rows = []
     for row in table.to_dict("records"):
-        scan_id = row["scan_id"]
-        facts: Inspected = inspected.get(scan_id, {"scan": {"no_file": "no file"}})
-        beside = against_headers(row, facts["scan"])
-        rows += _judge(scan_id, "scans.csv", beside, TABLE_CHECKS, screening)
-        told = _judge_scan(scan_id, facts["scan"], screening)
-        rows += told
-        if _refused(told):
-            continue  # Masks are held against the scan.
-        rows += _judge(scan_id, "organ mask", facts.get("organ_mask", {}), ORGAN_CHECKS, screening)
-        if row["role"] not in OUTLINED_ROLES:
-            continue
-        if not masks.get(scan_id):
-            rows += _judge(scan_id, "readers", {"no_reader": "none"}, COHORT_CHECKS, screening)
-            continue
-        for reader in readers:
-            found: Facts = {"absent": "no file"}
-            if reader in masks[scan_id]:
-                found = facts.get("masks", {}).get(reader, {})
-            rows += _judge(scan_id, f"mask of {reader}", found, MASK_CHECKS, screening)
+        facts = inspected.get(row["scan_id"], {"scan": {"no_file": "no file"}})
+        rows += _judge_scan(row, facts, masks.get(row["scan_id"], ()), readers, screening)
     strays = (set(scan_files) | set(masks)) - set(table["scan_id"])
-    fit = {stray for stray in strays if re.fullmatch(NAME, stray)}
-    for stray in sorted(fit):
-        rows += _judge(stray, "scans.csv", {"no_row": "no row"}, SCAN_CHECKS, screening)
-    if others := len(strays - fit):
+    scan_ids = {stray for stray in strays if re.fullmatch(NAME, stray)}
+    no_rows = [(scan_id, "no row") for scan_id in sorted(scan_ids)]
+    if others := len(strays - scan_ids):
         # A path that is no scan id may be somebody's name.
-        counted: Facts = {"no_row": f"no row for {others} whose paths are no scan ids"}
-        rows += _judge("?", "scans.csv", counted, SCAN_CHECKS, screening)
-    for scan_id, found in _beside_each_other(table, inspected, trained_on):
-        rows += _judge(scan_id, "cohort", found, COHORT_CHECKS, screening)
+        no_rows.append(("?", f"no row for {others} whose paths are no scan ids"))
+    for scan_id, measured in no_rows:
+        rows += _judge(scan_id, "scans.csv", {"no_row": measured}, "scan", screening)
+    for scan_id, found in between_scans(table, inspected, trained_on):
+        rows += _judge(scan_id, "cohort", found, "cohort", screening)
     return pd.DataFrame(rows, columns=FINDINGS)
 
 
 def judge_anatomy(
     table: pd.DataFrame, anatomy: Mapping[str, Facts], screening: Screening
 ) -> pd.DataFrame:
-    """Hold lesions and organs against the checks and the table; columns as `judge_files`."""
-    told = {row["scan_id"]: row for row in table.to_dict("records")}
+    """Judge where lesions and organs lie, also against the scan table.
+
+    Args:
+        table: The scan table.
+        anatomy: Facts by scan id, see `imaging.inspection.inspect_anatomy`.
+        screening: Limits and severities.
+
+    Returns:
+        A row a finding, with the columns `FINDINGS`.
+    """
+    by_scan = {row["scan_id"]: row for row in table.to_dict("records")}
     rows: Rows = []
     for scan_id, facts in anatomy.items():
-        beside = against_masks(told.get(scan_id, {}), facts)
-        rows += _judge(scan_id, "anatomy", facts | beside, ANATOMY_CHECKS, screening)
+        found = facts | against_masks(by_scan.get(scan_id, {}), facts)
+        found |= _misplacements(facts) | _other_phase(facts, screening.limits)
+        rows += _judge(scan_id, "anatomy", found, "anatomy", screening)
     return pd.DataFrame(rows, columns=FINDINGS)
 
 
@@ -109,6 +95,15 @@ def accept(
     table: pd.DataFrame, findings: pd.DataFrame, cohort: str, screening: Screening
 ) -> pd.DataFrame:
     """Leave out the refused scans.
+
+    Args:
+        table: The scan table.
+        findings: As `judge_files` or `judge_anatomy` returns them; each is logged.
+        cohort: Its name, for messages.
+        screening: Limits and severities.
+
+    Returns:
+        The rows of the scans that are not refused.
 
     Raises:
         CohortError: A scan is refused and screening is strict, or no scan is left.
@@ -118,13 +113,14 @@ def accept(
     for row in findings.itertuples():
         logger.warning(
             "%s, scan '%s', %s: %s (%s): %s", cohort, row.scan_id, row.subject, row.code,
-            _told(row), row.remedy,
+            _measured_and_limit(row), row.remedy,
         )  # fmt: skip
     logger.info("%s: %d of %d scans accepted.", cohort, len(kept), len(table))
     if len(refused) and (screening.strict or kept.empty):
         why = "screening.strict is set" if screening.strict else "no scan is left"
         lines = [
-            f"- scan '{row.scan_id}', {row.subject}: {row.code} ({_told(row)}): {row.remedy}."
+            f"- scan '{row.scan_id}', {row.subject}: {row.code} ({_measured_and_limit(row)}): "
+            f"{row.remedy}."
             for row in refused.itertuples()
         ]
         raise CohortError(
@@ -133,83 +129,72 @@ def accept(
     return kept
 
 
-def _told(finding: Any) -> str:
+def _measured_and_limit(finding: Any) -> str:
     return "; ".join(filter(None, (finding.measured, finding.limit)))
 
 
-def _judge_scan(scan_id: str, facts: Facts, screening: Screening) -> Rows:
-    rows = _judge(scan_id, "scan", facts | within_headers(facts), SCAN_CHECKS, screening)
-    # What the headers tell is why a series cannot be read.
-    told = [row for row in rows if row["code"] != "unreadable"]
-    return told if _refused(told) else rows
+def _judge_scan(
+    row: Mapping[Any, Any],
+    facts: Inspected,
+    outlined_by: Collection[str],
+    readers: Iterable[str],
+    screening: Screening,
+) -> Rows:
+    """Findings of one scan's row, file and masks; masks only where the scan is not refused."""
+    scan_id, scan = row["scan_id"], facts["scan"]
+    rows = _judge(scan_id, "scans.csv", against_headers(row, scan), "table", screening)
+    of_scan = _judge(scan_id, "scan", scan | within_headers(scan), "scan", screening)
+    # Where the headers say why a series cannot be read, that it is unreadable says no more.
+    explained = [finding for finding in of_scan if finding["code"] != "unreadable"]
+    if _refused(of_scan):
+        return rows + (explained if _refused(explained) else of_scan)
+    rows += of_scan
+    rows += _judge(scan_id, "organ mask", facts.get("organ_mask", {}), "organs", screening)
+    if row["role"] not in OUTLINED_ROLES:
+        return rows
+    if not outlined_by:
+        return rows + _judge(scan_id, "readers", {"no_reader": "none"}, "cohort", screening)
+    for reader in readers:
+        found: Facts = {"absent": "no file"}
+        if reader in outlined_by:
+            found = dict(facts.get("masks", {}).get(reader, {}))
+            found["mask_values"] = found.get("mask_values") or found.get("values") or "1"
+        rows += _judge(scan_id, f"mask of {reader}", found, "mask", screening)
+    return rows
 
 
 def _refused(rows: Rows) -> bool:
     return any(row["severity"] == "refuse" for row in rows)
 
 
-def _judge(
-    scan_id: str, subject: str, facts: Facts, checks: Iterable[Check], screening: Screening
-) -> Rows:
+def _misplacements(facts: Facts) -> Facts:
+    """How far organs lie from their places, by the axes that would have to be turned."""
+    axes = str(facts.get("turned_axes", "")).split(", ")
+    return {f"{axis}_mm": facts["misplacement_mm"] for axis in axes if axis}
+
+
+def _other_phase(facts: Facts, limits: Limits) -> Facts:
+    """The contrast phase where it is another than the study's, or uncertain."""
+    phase = facts.get("contrast_phase", _EXPECTED_PHASE)
+    probability = float(facts.get("contrast_phase_probability", 1))
+    if phase == _EXPECTED_PHASE and probability >= limits.min_phase_probability:
+        return {}
+    return {"other_phase": f"{phase} ({probability:.1f})"}
+
+
+def _judge(scan_id: str, subject: str, facts: Facts, of: str, screening: Screening) -> Rows:
+    """Findings of the checks of one kind."""
     rows = []
-    for check in checks:
-        severity = screening.severity.get(check.code, check.severity)
-        wrong, limit_name = check.rule
-        measured = wrong(facts, screening.limits)
+    for check in CHECKS:
+        measured = check.measured(facts, screening.limits) if check.of == of else None
+        severity = screening.severity_of(check)
         if measured is None or severity == "ignore":
             continue
-        limit = (
-            f"{limit_name}: {_shown(getattr(screening.limits, limit_name))}" if limit_name else ""
-        )
-        found = [scan_id, check.code, severity, subject, _shown(measured), limit]
-        rows.append(dict(zip(FINDINGS, [*found, check.remedy], strict=True)))
+        limit = check.limit and f"{check.limit}: {_shown(getattr(screening.limits, check.limit))}"
+        found = [scan_id, check.code, severity, subject, _shown(measured), limit, check.remedy]
+        rows.append(dict(zip(FINDINGS, found, strict=True)))
     return rows
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(_shown, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _beside_each_other(
-    table: pd.DataFrame,
-    inspected: Mapping[str, Inspected],
-    trained_on: tuple[pd.DataFrame, Mapping[str, Inspected]] | None,
-) -> Iterator[tuple[str, Facts]]:
-    """Facts that take more than one scan."""
-    yield from _patients(table)
-    yield from within_patients(table)
-    seen: dict[str, list[str]] = {}
-    for scan_id in table["scan_id"]:
-        seen.setdefault(_voxels(inspected, scan_id), []).append(f"scan '{scan_id}'")
-    if trained_on is not None:
-        others, facts = trained_on
-        for scan_id in others["scan_id"]:
-            seen.setdefault(_voxels(facts, scan_id), []).append(f"the other cohort's '{scan_id}'")
-        patients = set(others["patient_id"])
-        for scan_id, patient in zip(table["scan_id"], table["patient_id"], strict=True):
-            if patient in patients:
-                yield scan_id, {"patient_in_both_cohorts": f"patient '{patient}'"}
-    for scan_id in table["scan_id"]:
-        voxels, own = _voxels(inspected, scan_id), f"scan '{scan_id}'"
-        if voxels and (copies := [name for name in seen[voxels] if name != own]):
-            yield scan_id, {"same_voxels": "as " + ", ".join(copies)}
-
-
-def _voxels(inspected: Mapping[str, Inspected], scan_id: str) -> str:
-    return inspected.get(scan_id, {}).get("scan", {}).get("voxels_sha256", "")
-
-
-def _patients(table: pd.DataFrame) -> Iterator[tuple[str, Facts]]:
-    for _, scans in table.groupby("patient_id"):
-        roles = dict(zip(scans["scan_id"], scans["role"], strict=True))
-        if "test" in roles.values() and set(roles.values()) != {"test"}:
-            listed = ", ".join(f"{scan_id} ({role})" for scan_id, role in roles.items())
-            for scan_id in roles:
-                yield scan_id, {"patient_in_training_and_test": listed}
-        pre, post = (scans.loc[scans["timepoint"] == t, "acquired_on"] for t in TIMEPOINTS)
-        if len(pre) and len(post) and post.min() < pre.max():
-            told = f"post on {post.min()}, pre on {pre.max()}"
-            for scan_id in roles:
-                yield scan_id, {"post_before_pre": told}

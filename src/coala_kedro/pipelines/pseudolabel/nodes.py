@@ -13,16 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
 from coala_kedro.anatomy import STRUCTURE_IDS
-from coala_kedro.cohort import scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import part_of
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.geometry import image_like, volume_ml_per_voxel
 from coala_kedro.imaging.label_map import compose_label_map, crlm_mask
 from coala_kedro.imaging.lesions import label_lesions
-from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP, predictions
+from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP
 from coala_kedro.nnunet.model import TrainedModel
-from coala_kedro.nnunet.settings import Compute, Inference
 
 
 class PseudoLabelling(BaseModel):
@@ -41,28 +39,21 @@ class PseudoLabelling(BaseModel):
     min_fold_agreement: float = Field(0.0, ge=0, le=1)
 
 
-def predict_unlabelled(
-    accepted_scans: pd.DataFrame,
-    scans: Mapping[str, LazyVolume],
-    model: TrainedModel,
-    inference: Inference,
-    compute: Compute,
-) -> dict[str, Callable[[], dict[str, sitk.Image]]]:
-    """Predict the scans of the role `unlabelled` with all folds of both stages.
-
-    Returns:
-        Recipes by scan id; each makes a label map and the folds' votes for CRLM.
-    """
-    chosen = scans_with_role(accepted_scans, "unlabelled")
-    return predictions(model, {scan_id: scans[scan_id] for scan_id in chosen}, inference, compute)
-
-
 def compose_pseudo_label_maps(
     predictions: Mapping[str, LazyVolume],
     organ_masks: Mapping[str, LazyVolume],
     pseudolabel: PseudoLabelling,
 ) -> dict[str, Callable[[], sitk.Image]]:
-    """Label maps from the teacher's CRLM and organs of the source that the parameter names."""
+    """Compose label maps of the teacher's CRLM and of organs.
+
+    Args:
+        predictions: Label maps and votes, keyed `<name>/<scan_id>`.
+        organ_masks: Of the organ segmenter, by scan id.
+        pseudolabel: Whether the organs are the segmenter's or the teacher's.
+
+    Returns:
+        Recipes by scan id; each makes a label map of thirteen structures.
+    """
     from_segmenter = pseudolabel.organs_from == "segmenter"
     return {
         scan_id: partial(_pseudo_label_map, label_map, organ_masks[scan_id])
@@ -84,7 +75,13 @@ def review_pseudo_labels(
     model: TrainedModel,
     pseudolabel: PseudoLabelling,
 ) -> pd.DataFrame:
-    """Say what each pseudo-label holds, how far the folds agree on it, and whether it is used.
+    """Measure each pseudo-label and how far the folds agree on it, and decide whether it is used.
+
+    Args:
+        predictions: Label maps and votes, keyed `<name>/<scan_id>`.
+        pseudo_label_maps: By scan id.
+        model: The teacher.
+        pseudolabel: The least agreement.
 
     Returns:
         One row a scan: `scan_id, n_lesions, crlm_ml, fold_agreement, accepted, reason`. The

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from coala_kedro.pipelines import fixed
 from coala_kedro.pipelines.pseudolabel.nodes import (
     compose_pseudo_label_maps,
-    predict_unlabelled,
     review_pseudo_labels,
 )
+from coala_kedro.prediction import predict
+
+TAKEN = {"internal.accepted_scans", "internal.scans", "internal.organ_masks", "teacher.model"}
 
 
 def create_pipeline() -> Pipeline:
-    """The teacher's predictions on unlabelled scans to reviewed pseudo-label maps."""
+    """From scans that nobody outlined to the teacher's reviewed label maps of them."""
     return Pipeline(
         [
             Node(
-                func=predict_unlabelled,
+                func=fixed(predict, role="unlabelled"),
                 inputs=[
                     "internal.accepted_scans",
                     "internal.scans",
@@ -48,12 +51,7 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         namespace="pseudolabel",
-        inputs={
-            "internal.accepted_scans",
-            "internal.scans",
-            "internal.organ_masks",
-            "teacher.model",
-        },
+        inputs=TAKEN,
         outputs={"pseudo_label_maps", "pseudo_label_review"},
         parameters={"params:inference", "params:compute", "params:pseudolabelling"},
     )

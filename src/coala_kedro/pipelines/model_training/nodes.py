@@ -1,4 +1,4 @@
-"""The modular pipeline that teacher and student both are."""
+"""Steps of a model's training: the training set, its folds, ten trainings, the model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kedro.pipeline import Node, Pipeline
 
 from coala_kedro import tracking
-from coala_kedro.cohort import scans_with_role
+from coala_kedro.cohort import N_FOLDS, scans_with_role
 from coala_kedro.datasets import LazyVolume, MadeFolder
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.nnunet.model import TrainedModel, cross_validation_frame, open_model
@@ -26,9 +25,6 @@ from coala_kedro.nnunet.training import train_fold
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet, split_by_patient
 from coala_kedro.nnunet.workspace import Stage
 from coala_kedro.report.card import model_card
-
-N_FOLDS = 5  # Bereska et al. 2024, Methods: 5-fold cross-validation, 80:20
-FOLDS = tuple(f"fold_{k}" for k in range(N_FOLDS))
 
 FillFolder = Callable[[Path], Any]
 
@@ -78,7 +74,15 @@ def assemble_training_set(
 
 
 def split_folds(training_set: dict[str, Any], protocol: Protocol) -> list[dict[str, Any]]:
-    """Five folds by patient; every case is validated in exactly one."""
+    """Split a training set into five folds by patient; every case is validated in exactly one.
+
+    Args:
+        training_set: A `TrainingSet` as plain data.
+        protocol: Its seed decides the folds.
+
+    Returns:
+        Each fold's scan ids for training and for validation, see `nnunet.training_set.Fold`.
+    """
     folds = split_by_patient(TrainingSet.model_validate(training_set), N_FOLDS, protocol.seed)
     return [fold.model_dump(mode="json") for fold in folds]
 
@@ -86,7 +90,16 @@ def split_folds(training_set: dict[str, Any], protocol: Protocol) -> list[dict[s
 def plan_and_preprocess(
     training_set: dict[str, Any], protocol: Protocol, compute: Compute
 ) -> FillFolder:
-    """nnU-Net's fingerprint, plans and preprocessed data of the training set."""
+    """Let nnU-Net plan the training and preprocess the training set.
+
+    Args:
+        training_set: A `TrainingSet` as plain data.
+        protocol: How nnU-Net plans.
+        compute: The machine.
+
+    Returns:
+        A recipe that fills a folder with nnU-Net's fingerprint, plans and preprocessed data.
+    """
     return partial(
         prepare,
         training_set=TrainingSet.model_validate(training_set),
@@ -103,7 +116,19 @@ def train_lowres(
     protocol: Protocol,
     compute: Compute,
 ) -> FillFolder:
-    """Train the low-resolution stage of one fold and predict its validation scans."""
+    """Train the low-resolution stage of one fold and predict its validation scans.
+
+    Args:
+        preprocessed: Plans and preprocessed data.
+        folds: As `split_folds` returns them.
+        fold: 0 ... 4.
+        model_name: For the training's run in MLflow.
+        protocol: How it is trained.
+        compute: The machine.
+
+    Returns:
+        A recipe that fills nnU-Net's folder of the fold.
+    """
     return _train("lowres", preprocessed, folds, fold, [], model_name, protocol, compute)
 
 
@@ -118,8 +143,20 @@ def train_cascade(
 ) -> FillFolder:
     """Train the full-resolution stage of one fold.
 
-    It reads, for every case, the prediction of the lowres fold that validated the case: that is
-    why all lowres folds are its inputs.
+    For every case it reads the prediction of the lowres fold that validated the case, so all
+    lowres folds are its inputs.
+
+    Args:
+        preprocessed: Plans and preprocessed data.
+        folds: As `split_folds` returns them.
+        fold: 0 ... 4.
+        model_name: For the training's run in MLflow.
+        protocol: How it is trained.
+        compute: The machine.
+        **lowres: The first stage's folders, `fold_0` ... `fold_4`.
+
+    Returns:
+        A recipe that fills nnU-Net's folder of the fold.
     """
     earlier = [lowres[name] for name in sorted(lowres)]
     return _train("cascade", preprocessed, folds, fold, earlier, model_name, protocol, compute)
@@ -152,7 +189,10 @@ def collect_model(**trained: MadeFolder) -> tuple[TrainedModel, pd.DataFrame]:
     """Gather ten trainings into a model: a stock nnU-Net folder, and its cross-validation frame.
 
     Args:
-        trained: The trained folders as `<fold>_<stage>`.
+        **trained: The trained folders as `<fold>_<stage>`.
+
+    Returns:
+        The model, and Dice of every structure on the validation scans of every fold and stage.
     """
     mark = fingerprint([trained[name].fingerprint for name in sorted(trained)])
     model = open_model(trained["fold_0_lowres"].path.parents[1], mark)
@@ -166,7 +206,14 @@ def describe_training(
     name: str,
     protocol: Protocol,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """What the trainings cost and how they went.
+    """Describe what the trainings cost and how they went.
+
+    Args:
+        model: The trained model.
+        training_set: A `TrainingSet` as plain data.
+        cross_validation: As `collect_model` returns it.
+        name: `teacher` or `student`.
+        protocol: How it was trained.
 
     Returns:
         Cost, one row per stage and fold (`model` and the columns of `training_cost_frame`); the
@@ -187,113 +234,3 @@ def describe_training(
         cross_validation=cross_validation,
     )
     return cost, training_curves_frame(model), card
-
-
-def create_training_pipeline(model: str, *, pseudo_labels: bool) -> Pipeline:
-    """The pipeline of one model.
-
-    Args:
-        model: Its namespace, `teacher` or `student`.
-        pseudo_labels: Whether pseudo-labelled scans are added to the manual ones.
-    """
-    labelled = {
-        "accepted_scans": "internal.accepted_scans",
-        "scans": "internal.scans",
-        "label_maps": "internal.label_maps",
-    }
-    if pseudo_labels:
-        labelled["pseudo_label_maps"] = "pseudo_label_maps"
-        labelled["pseudo_label_review"] = "pseudo_label_review"
-    return Pipeline(
-        [_preparation(list(labelled)), *(_fold_pipeline(fold) for fold in FOLDS), _collection()],
-        namespace=model,
-        inputs=labelled,
-        parameters={
-            "params:name": f"params:names.{model}",
-            "params:protocol": "params:protocol",
-            "params:compute": "params:compute",
-            **{f"params:folds.{fold}": f"params:folds.{fold}" for fold in FOLDS},
-        },
-    )
-
-
-def _preparation(labelled: list[str]) -> Pipeline:
-    return Pipeline(
-        [
-            Node(
-                func=assemble_training_set,
-                inputs={name: name for name in labelled},
-                outputs="training_set",
-                name="assemble_training_set",
-            ),
-            Node(
-                func=split_folds,
-                inputs=["training_set", "params:protocol"],
-                outputs="folds",
-                name="split_folds",
-            ),
-            Node(
-                func=plan_and_preprocess,
-                inputs=["training_set", "params:protocol", "params:compute"],
-                outputs="preprocessed",
-                name="plan_and_preprocess",
-            ),
-        ]
-    )
-
-
-def _collection() -> Pipeline:
-    stages = ("lowres", "cascade")
-    trained = {f"{fold}_{stage}": f"{fold}.{stage}" for fold in FOLDS for stage in stages}
-    return Pipeline(
-        [
-            Node(
-                func=collect_model,
-                inputs=trained,
-                outputs=["model", "cross_validation"],
-                name="collect_model",
-            ),
-            Node(
-                func=describe_training,
-                inputs=[
-                    *("model", "training_set", "cross_validation"),
-                    *("params:name", "params:protocol"),
-                ],
-                outputs=["training_cost", "training_curves", "model_card"],
-                name="describe_training",
-            ),
-        ]
-    )
-
-
-def _fold_pipeline(fold: str) -> Pipeline:
-    shared = {"preprocessed": "preprocessed", "folds": "folds"}
-    settings = {name: f"params:{name}" for name in ("fold", "protocol", "compute")}
-    settings["model_name"] = "params:name"
-    other_lowres = {name: f"{name}.lowres" for name in FOLDS if name != fold}
-    return Pipeline(
-        [
-            Node(
-                func=train_lowres,
-                inputs=shared | settings,
-                outputs="lowres",
-                name="train_lowres",
-                tags=["gpu", fold],
-            ),
-            Node(
-                func=train_cascade,
-                inputs=shared | settings | {fold: "lowres"} | other_lowres,
-                outputs="cascade",
-                name="train_cascade",
-                tags=["gpu", fold],
-            ),
-        ],
-        namespace=fold,
-        inputs=set(shared) | set(other_lowres.values()),
-        parameters={
-            "params:fold": f"params:folds.{fold}",
-            "params:name": "params:name",
-            "params:protocol": "params:protocol",
-            "params:compute": "params:compute",
-        },
-    )
