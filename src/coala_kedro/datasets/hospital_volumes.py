@@ -92,15 +92,14 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             format: `volume` (NIfTI, NRRD, MetaImage by suffix), `dicom_series`, `dicom_seg` or
                 `rtstruct`.
             segments: Of `dicom_seg`, `rtstruct` and Slicer's `.seg.nrrd`: a regular expression for
-                the whole label of the segments (name of the regions) that are the mask, or one for
-                each reader by name.
-            values: Of other label files: the values that are the mask, or those of each reader by
-                name. Without it, a file must be a mask of 0 and 1.
+                the whole label of the segments that are the mask, or one by reader.
+            values: Of other label files: the values that are the mask, all or by reader. Without
+                it, a file must be a mask of 0 and 1.
             resample: `nearest` puts masks that lie on another grid than their scan on its grid.
             series: Of `dicom_series`: which of several in a folder, by the attributes of
                 `imaging.dicom_stacks.SeriesChoice`.
-            tilt: Of `dicom_series`: `resample` corrects tilted gantries; see
-                `imaging.dicom.read_series`. Masks drawn on such series need `resample: nearest`.
+            tilt: Of `dicom_series`: `resample` corrects tilted gantries (`imaging.dicom.read_series`);
+                masks drawn on such series need `resample: nearest`.
             pseudonyms: CSV with the columns `found` (what the placeholders of a path stand for,
                 joined by `_`) and `scan_id`.
             credentials: What opens the URL, for fsspec.
