@@ -88,9 +88,8 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
 
         Args:
             path: Local folder, or URL of a remote one (`s3://`, `gs://`, `abfs://`, `sftp://`).
-            pattern: Path of a volume below it; for `dicom_series`, of the folder with its files.
-            format: `volume` (NIfTI, NRRD, MetaImage by suffix), `dicom_series`, `dicom_seg` or
-                `rtstruct`.
+            pattern: Path of a volume below it; of a DICOM series, its folder.
+            format: `volume` (by its suffix), `dicom_series`, `dicom_seg` or `rtstruct`.
             segments: Of `dicom_seg`, `rtstruct` and Slicer's `.seg.nrrd`: a regular expression for
                 the whole label of the segments that are the mask, or one by reader.
             values: Of other label files: the values that are the mask, all or by reader. Without
@@ -98,13 +97,13 @@ class HospitalVolumesDataset(AbstractDataset[NoReturn, dict[str, SourceVolume]])
             resample: `nearest` puts masks that lie on another grid than their scan on its grid.
             series: Of `dicom_series`: which of several in a folder, by the attributes of
                 `imaging.dicom_stacks.SeriesChoice`.
-            tilt: Of `dicom_series`: `resample` corrects tilted gantries (`imaging.dicom.read_series`);
-                masks drawn on such series need `resample: nearest`.
+            tilt: Of `dicom_series`: `resample` corrects tilted gantries, see
+                `imaging.dicom.read_series`; masks drawn on them need `resample: nearest`.
             pseudonyms: CSV with the columns `found` (what the placeholders of a path stand for,
                 joined by `_`) and `scan_id`.
             credentials: What opens the URL, for fsspec.
-            fs_args: Other arguments of the fsspec filesystem.
-            metadata: Anything kedro-viz or another plugin reads; ignored here.
+            fs_args: Arguments of the fsspec filesystem.
+            metadata: For kedro-viz and other plugins.
 
         Raises:
             DatasetError: The pattern, the format, an option or the URL is wrong.
