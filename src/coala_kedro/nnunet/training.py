@@ -18,6 +18,7 @@ import psutil
 
 from coala_kedro.disk import DiskFullError, remove_partial
 from coala_kedro.fingerprint import recipe
+from coala_kedro.locking import alone_in
 from coala_kedro.nnunet import guards
 from coala_kedro.nnunet.checkpoints import FINAL, PREVIOUS, CheckpointError, load_newest
 from coala_kedro.nnunet.planning import plans_of, shareable_description
@@ -33,10 +34,9 @@ from coala_kedro.nnunet.workspace import (
     nnunet_paths,
 )
 from coala_kedro.nnunet.written import WrittenError, validate
-from coala_kedro.processes import ProcessDiedError, logged, stoppable
+from coala_kedro.processes import ProcessDiedError, RunStoppedError, logged, stoppable
 from coala_kedro.progress import progress
 from coala_kedro.weights import UnsafeCheckpointError
-from coala_kedro.work import WorkStoppedError, alone_in
 
 if TYPE_CHECKING:
     from coala_kedro.nnunet.trainer import FoldTrainer
@@ -51,7 +51,7 @@ _OURS = (
     guards.LossNotFiniteError,
     ProcessDiedError,
     UnsafeCheckpointError,
-    WorkStoppedError,
+    RunStoppedError,
     WrittenError,
 )
 """What says what to do, once it says of which training."""
@@ -140,7 +140,7 @@ def train_fold(
         LossNotFiniteError: Twice, from the last checkpoint on.
         CheckpointError: The disk is full, or no checkpoint can be read.
         DiskFullError: The disk is full in the validation; the training is kept.
-        WorkStoppedError: It was asked to stop, or `compute.max_hours` are over.
+        RunStoppedError: It was asked to stop, or `compute.max_hours` are over.
         ProcessDiedError: Its process died.
     """
     expected = (DATASET_NAME, model_folder_name(stage), f"fold_{fold}")
