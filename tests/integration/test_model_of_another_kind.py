@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-from conftest import MINIATURE, Study, copy_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
@@ -30,13 +29,13 @@ student.model:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(empty_study):
     """A hospital of phantoms, preprocessed, pseudo-labelled and evaluated in one run."""
-    project = copy_project(tmp_path_factory.mktemp("thresholds"))
-    shutil.copy(Path(__file__).parents[1] / "threshold_model.py", project / "src")
-    study = Study(project, project / "data", MINIATURE).with_entries("thresholds", ENTRIES)
+    study = empty_study("thresholds")
+    shutil.copy(Path(__file__).parents[1] / "threshold_model.py", study.project / "src")
+    study = study.with_entries("thresholds", ENTRIES)
     pipelines = "phantom,preprocessing,pseudolabel,evaluation"
-    study.run("--pipelines", pipelines, log=project / "run.log")
+    study.run("--pipelines", pipelines, log=study.project / "run.log")
     return study
 
 
