@@ -1,13 +1,16 @@
 """What the study asks of a model, tried with one that is no network."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import threshold_model
 from threshold_model import ThresholdModel
 
-from coala_kedro.anatomy import CRLM, LIVER
+from coala_kedro.anatomy import CRLM
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
@@ -33,7 +36,7 @@ def recipe(model, scan):
 def test_a_model_of_another_kind_predicts_a_scan(scan):
     made = recipe(MODEL, scan)()
     label_map, votes = (sitk.GetArrayFromImage(made[n]) for n in ("label_maps", "fold_votes"))
-    assert label_map.ravel().tolist() == [0, CRLM, CRLM, LIVER]
+    assert label_map.ravel().tolist() == [0, CRLM, CRLM, 0]
     assert votes.ravel().tolist() == [0, 1, 1, 0]
 
 
@@ -84,3 +87,9 @@ def test_what_the_study_cannot_use_is_refused(fault, scan):
 
     with pytest.raises(PredictionError, match=told):
         predict_scan(Faulty(0, 50), scan, Inference(), Compute())
+
+
+def test_the_docs_show_this_model():
+    page = Path(__file__).parents[1] / "docs" / "bringing_a_model.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert Path(threshold_model.__file__).read_text(encoding="utf-8").endswith(code)
