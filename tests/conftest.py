@@ -1,3 +1,4 @@
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,18 @@ PROJECT = Path(__file__).parents[1]
 # The same examples in every run, and no test that fails because a machine is slow.
 hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("seeded")
+
+SLOW_AS_A_WHOLE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave modules and folders whose every test is slow unimported when only fast tests run."""
+    if config.option.markexpr != "not slow":
+        return None
+    modules = [collection_path, *collection_path.rglob("test_*.py")]
+    modules = [module for module in modules if module.match("test_*.py")]
+    slow = modules and all(SLOW_AS_A_WHOLE.search(module.read_text()) for module in modules)
+    return True if slow else None
 
 
 @pytest.fixture(scope="session")
