@@ -9,8 +9,9 @@ from kedro.framework.project import configure_project, settings
 
 PROJECT = Path(__file__).parents[1]
 
-# The same examples in every run, and no test that fails because a machine is slow.
-hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None)
+# The same examples in every run, few enough for all fast tests to take less than a minute, and
+# no test that fails because a machine is slow.
+hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=40)
 hypothesis.settings.load_profile("seeded")
 
 SLOW_AS_A_WHOLE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
