@@ -54,7 +54,7 @@ _OURS = (
     WorkStoppedError,
     WrittenError,
 )
-"""What says what to do, once it says of which training."""
+"""Errors that say what to do; the training's name is put before their message."""
 _LOOK_EVERY_S = 1.0
 _TELL_EVERY_S = 600.0
 
