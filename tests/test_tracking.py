@@ -13,8 +13,8 @@ from kedro.io import DataCatalog, MemoryDataset
 
 from coala_kedro import tracking
 from coala_kedro.private_tags import PrivateTagsHooks
+from coala_kedro.processes import RunStoppedError
 from coala_kedro.tracking import TrackingHooks, TrainingMonitor
-from coala_kedro.work import WorkStoppedError
 
 pytestmark = pytest.mark.xdist_group("tracking")
 
@@ -52,17 +52,17 @@ def started(client):
 def attempt(monitor, folder, epochs, error=None):
     """One attempt at a training; the run it reported to."""
     folder.mkdir(exist_ok=True)
-    with contextlib.suppress(WorkStoppedError, RuntimeError), monitor(folder) as report:
+    with contextlib.suppress(RunStoppedError, RuntimeError), monitor(folder) as report:
         for epoch in epochs:
             report(epoch, {"train_loss": -0.1 * epoch, "gpu_percent": float("nan")})
         if error:
             raise error
-    return tracking.read_mark(folder / "mlflow_run.json")["run_id"]
+    return tracking.read_provenance(folder / "mlflow_run.json")["run_id"]
 
 
 def test_a_training_has_one_run_over_all_its_attempts(client, started, tmp_path):
     _, monitor = started()
-    first = attempt(monitor, tmp_path, [0, 1], WorkStoppedError("walltime"))
+    first = attempt(monitor, tmp_path, [0, 1], RunStoppedError("walltime"))
     assert client.get_run(first).info.status == "KILLED"
     assert attempt(monitor, tmp_path, [2], RuntimeError("out of memory")) == first
     assert client.get_run(first).info.status == "FAILED"
@@ -111,7 +111,7 @@ def test_another_training_has_another_run(client, started, tmp_path):
 
 def test_a_run_that_the_server_does_not_know_is_made_anew(client, started, tmp_path):
     _, monitor = started()
-    tracking.write_mark(tmp_path / "mlflow_run.json", {"run_id": "0" * 32})
+    tracking.write_provenance(tmp_path / "mlflow_run.json", {"run_id": "0" * 32})
     assert client.get_run(attempt(monitor, tmp_path, [0])).info.status == "FINISHED"
 
 

@@ -18,11 +18,12 @@ import pandas as pd
 from coala_kedro.datasets import LazyVolume, MadeFolder
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
-from coala_kedro.nnunet.settings import Compute, Inference, Protocol
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.nnunet.settings import Protocol
 from coala_kedro.pipelines.model_training.nodes import plan_and_preprocess, train_lowres
 from coala_kedro.pipelines.preprocessing.intake import import_masks
 from coala_kedro.pipelines.preprocessing.nodes import compose_label_maps
-from coala_kedro.prediction import predict
+from coala_kedro.models.prediction import predict
 
 class Known:
     fingerprint = former_fingerprint = "known"

@@ -50,8 +50,9 @@ class _Function:
 
 
 def _scan_lies_as_the_trained(inputs: Mapping[str, Any]) -> bool:
-    """Version 0.1.0 showed a model the voxels of a scan as they lay in its file."""
-    return inputs["scan"].orientation == inputs["model"].orientation
+    """Version 0.1.0 showed nnU-Net, the only kind of model it knew, voxels as they lay in files."""
+    trained_in = getattr(inputs["model"], "orientation", None)
+    return inputs["scan"].orientation == trained_in
 
 
 _STRUCTURES = "06a0c125e9029c7e"

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from coala_kedro.statistics.metric_list import Metric
 from coala_kedro.statistics.results_table import table_2
 from coala_kedro.statistics.summary import COLUMNS, summarise
 
@@ -182,6 +183,17 @@ def test_table_2_prints_the_summarys_figures(summary):
     assert table["TTV, voxels, largest, consensus"] == f"{largest:,.0f}"
     assert table["ICC of TTV, consistency (95% CI)"] == (
         f"{icc['value']:.2f} ({icc['ci_low']:.2f} to {icc['ci_high']:.2f}), excellent"
+    )
+
+
+def test_table_2_ends_with_the_metrics_that_the_list_puts_there(summary):
+    more = Metric("assd_mm_median", "pre", "ASSD, mm", ".1f", "summary", "table_2")
+    table = table_2(summary, [more])
+    assert table.iloc[:-1].equals(table_2(summary, []))
+    assd = row(summary, "assd_mm_median", cohort="external", subset="pre")
+    assert table.iloc[-1]["figure"] == "ASSD, mm (95% CI)"
+    assert table.iloc[-1]["external, student"] == (
+        f"{assd['value']:.1f} ({assd['ci_low']:.1f} to {assd['ci_high']:.1f})"
     )
 
 

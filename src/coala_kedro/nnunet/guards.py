@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coala_kedro.fingerprint import file_fingerprint
-from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.nnunet.planning import plans_of
 from coala_kedro.nnunet.workspace import preprocessed_dataset
+from coala_kedro.provenance import read_provenance, write_provenance
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def hand_on(fold: Path, place: Path, cases: Iterable[str]) -> None:
         cases: The fold's validation scans.
     """
     files = {case: file_fingerprint(place / f"{case}.b2nd") for case in cases}
-    write_mark(fold / _HANDED_ON, files)
+    write_provenance(fold / _HANDED_ON, files)
 
 
 def check_handed_on(earlier: Sequence[Path], place: Path, cases: Iterable[str]) -> None:
@@ -81,7 +81,7 @@ def check_handed_on(earlier: Sequence[Path], place: Path, cases: Iterable[str]) 
     """
     written: dict[str, str] = {}
     for fold in earlier:
-        written |= read_mark(fold / _HANDED_ON) or {}
+        written |= read_provenance(fold / _HANDED_ON) or {}
     stale = [
         case
         for case in cases

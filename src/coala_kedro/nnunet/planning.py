@@ -15,8 +15,10 @@ from coala_kedro.disk import DiskFullError, room_in
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.files import VolumeError, read_grid, read_volume, write_volume
 from coala_kedro.imaging.geometry import CANONICAL, orientation_of, oriented
+from coala_kedro.locking import alone_in
+from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet.process import in_own_process
-from coala_kedro.nnunet.settings import Compute, Planning
+from coala_kedro.nnunet.settings import Planning
 from coala_kedro.nnunet.training_set import TrainingSet, TrainingSetError
 from coala_kedro.nnunet.workspace import (
     CONFIGURATIONS,
@@ -29,7 +31,6 @@ from coala_kedro.nnunet.workspace import (
 )
 from coala_kedro.nnunet.written import check_written, preprocessed_bytes
 from coala_kedro.processes import logged
-from coala_kedro.work import alone_in
 
 if TYPE_CHECKING:
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (

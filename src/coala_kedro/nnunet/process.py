@@ -10,7 +10,7 @@ from multiprocessing.pool import ThreadPool
 from typing import Any, TypeVar
 
 from coala_kedro import processes
-from coala_kedro.nnunet.settings import Compute
+from coala_kedro.models.parameters import Compute
 from coala_kedro.processes import ProcessKind
 
 Result = TypeVar("Result")

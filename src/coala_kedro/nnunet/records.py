@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.workspace import CONFIGURATIONS
-from coala_kedro.work import WorkStoppedError
+from coala_kedro.processes import RunStoppedError
+from coala_kedro.provenance import read_provenance, write_provenance
 
 Report = Callable[[int, dict[str, float]], None]
 """Called after every epoch with its number and figures."""
@@ -45,7 +45,7 @@ class AttemptRecord:
             self._write("running")
             yield self
         except BaseException as error:
-            self._write("stopped" if isinstance(error, WorkStoppedError) else "failed")
+            self._write("stopped" if isinstance(error, RunStoppedError) else "failed")
             raise
         self._write("finished")
 
@@ -62,7 +62,7 @@ class AttemptRecord:
     def _write(self, status: str) -> None:
         seconds = round(time.monotonic() - self._started, 1)
         self._attempt |= {"status": status, "seconds": seconds}
-        write_mark(self._file, {"attempts": [*self._attempts, self._attempt]})
+        write_provenance(self._file, {"attempts": [*self._attempts, self._attempt]})
 
 
 def epochs_done(folder: Path) -> tuple[int, float]:
@@ -138,7 +138,7 @@ def _trainings(model: TrainedModel) -> Iterator[tuple[str, Any, list[dict[str, A
 
 
 def _attempts(folder: Path) -> list[dict[str, Any]]:
-    return (read_mark(folder / _RECORD) or {"attempts": []})["attempts"]
+    return (read_provenance(folder / _RECORD) or {"attempts": []})["attempts"]
 
 
 def _version(package: str) -> str:

@@ -1,10 +1,10 @@
-"""What a training is asked to do (it decides the result) and with which machine (it does not)."""
+"""How teacher and student are trained; it decides the result."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from coala_kedro.fingerprint import DECIDES_NOTHING
 
@@ -47,54 +47,3 @@ class Protocol(_Settings):
     mirroring: bool = Field(True, description="Augment, validate and predict with mirrored scans.")
     checkpoint_every_epochs: int = Field(50, ge=1, json_schema_extra=DECIDES_NOTHING)
     seed: int = Field(0, ge=0)
-
-
-class Inference(_Settings):
-    """How a trained model predicts; nnU-Net's own defaults.
-
-    A model that was trained without mirroring predicts without it in any case.
-    """
-
-    tile_step_size: float = Field(0.5, gt=0, le=1)
-    mirroring: bool = True
-
-
-class Compute(_Settings):
-    """The machine; changing it makes nothing stale.
-
-    Attributes:
-        device: `auto` takes the GPU where there is one.
-        processes: nnU-Net processes at the same time; one per GPU.
-        torch_threads: Of each process, on the CPU.
-        augmentation_workers: Of each training. 0 augments in the training's own process, the only
-            way to the same weights in every run.
-        pool: What nnU-Net's own worker pools are made of. Threads start at once and suit small
-            volumes; processes suit CT at full size.
-        pool_workers: Size of such a pool.
-        warm: One process serves many trainings; else each training has its own.
-        max_hours: A training stops in good order when its study (on a cluster, the job) has run for
-            so long: set it below the walltime. None for no limit.
-    """
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    processes: int = Field(1, ge=1)
-    torch_threads: int = Field(4, ge=1)
-    augmentation_workers: int = Field(12, ge=0)
-    pool: Literal["processes", "threads"] = "processes"
-    pool_workers: int = Field(4, ge=1)
-    warm: bool = False
-    max_hours: float | None = Field(None, gt=0)
-
-    @property
-    def fingerprint(self) -> str:
-        """Empty: the machine does not decide what is asked for."""
-        return ""
-
-    @model_validator(mode="after")
-    def _one_gpu_one_process(self) -> Compute:
-        if self.device == "cuda" and self.processes > 1:
-            raise ValueError(
-                f"compute.processes is {self.processes} on device 'cuda': two trainings would "
-                "share a GPU. Set it to 1."
-            )
-        return self

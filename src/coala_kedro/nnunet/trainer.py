@@ -21,7 +21,7 @@ from coala_kedro.nnunet.records import Report
 from coala_kedro.nnunet.settings import Optimiser, Protocol
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import TRAINER_NAME
-from coala_kedro.work import WorkStoppedError
+from coala_kedro.processes import RunStoppedError
 
 _KEYS = {
     "train_losses": "train_loss",
@@ -127,7 +127,7 @@ class FoldTrainer(nnUNetTrainer):
         """
         if reason := self.reason_to_stop():
             write_checkpoint(Path(self.output_folder) / LATEST, self.epoch_start)
-            raise WorkStoppedError(
+            raise RunStoppedError(
                 f"stopped in epoch {self.current_epoch} of {self.num_epochs} ({reason}). A "
                 "checkpoint of that epoch's start is written: run the same command again."
             )

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from coala_kedro.cohort import COHORTS
 from coala_kedro.report import plots
-from coala_kedro.report.metrics import metrics
 from coala_kedro.report.values import Frame, Table, Value, cohort_title
+from coala_kedro.statistics.metric_list import metrics
 from coala_kedro.statistics.paper import DATA
 from coala_kedro.statistics.rater_summary import ALL_READERS, EACH_OTHER
 

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from coala_kedro.report.metrics import format_of
+from coala_kedro.statistics.metric_list import format_of
 
 NOT_DEFINED = "not defined"
 MISSING = {

@@ -15,7 +15,7 @@ from coala_kedro.datasets.grouping import part_of
 from coala_kedro.imaging.geometry import oriented, spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
 from coala_kedro.imaging.overlay import Panel, axial_panel, outline_gallery
-from coala_kedro.nnunet.inference import LABEL_MAP
+from coala_kedro.models.prediction import LABEL_MAP
 from coala_kedro.report.plots import nothing
 
 Volumes = Mapping[str, LazyVolume]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from coala_kedro.cohort import COHORTS
+from coala_kedro.models.prediction import predict
 from coala_kedro.pipelines import fixed
 from coala_kedro.pipelines.evaluation.nodes import compare_with_paper, summarise
 from coala_kedro.pipelines.evaluation.pictures import draw_outlines
 from coala_kedro.pipelines.evaluation.report import MADE, MODELS, PARAMETERS, TAKEN, report_nodes
 from coala_kedro.pipelines.evaluation.scoring import collect_scores, score_raters, score_scans
-from coala_kedro.prediction import predict
 from coala_kedro.statistics.agreement import agreement_table
 from coala_kedro.statistics.comparisons import compare
 from coala_kedro.statistics.free_response import free_response
