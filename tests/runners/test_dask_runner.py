@@ -13,7 +13,7 @@ from tiny_nodes import at_work_until, die, fail, listening, meet, records, where
 from coala_kedro.datasets import RecordFolderDataset
 from coala_kedro.progress import Bars
 from coala_kedro.runners import ClusterError, DaskRunner
-from coala_kedro.runners.settings import Cluster
+from coala_kedro.runners.cluster_settings import Cluster
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from coala_kedro.imaging.geometry import CANONICAL, orientation_of, oriented
 from coala_kedro.locking import alone_in
 from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet.process import in_own_process
-from coala_kedro.nnunet.settings import Planning
+from coala_kedro.nnunet.protocol import Planning
 from coala_kedro.nnunet.training_set import TrainingSet, TrainingSetError
 from coala_kedro.nnunet.workspace import (
     CONFIGURATIONS,

@@ -17,8 +17,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from coala_kedro.anatomy import CRLM
 from coala_kedro.nnunet.checkpoints import LATEST, write_checkpoint
 from coala_kedro.nnunet.guards import LossNotFiniteError
+from coala_kedro.nnunet.protocol import Optimiser, Protocol
 from coala_kedro.nnunet.records import Report
-from coala_kedro.nnunet.settings import Optimiser, Protocol
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import TRAINER_NAME
 from coala_kedro.processes import RunStoppedError

@@ -24,8 +24,8 @@ from coala_kedro.nnunet import guards
 from coala_kedro.nnunet.checkpoints import FINAL, PREVIOUS, CheckpointError, load_newest
 from coala_kedro.nnunet.planning import plans_of, shareable_description
 from coala_kedro.nnunet.process import choose_device, in_own_process
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.records import AttemptRecord, Report, epochs_done
-from coala_kedro.nnunet.settings import Protocol
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import (
     CONFIGURATIONS,
