@@ -18,7 +18,7 @@ from coala_kedro.former import former_changes, former_fingerprint, is_former_des
 from coala_kedro.models.parameters import Compute, Inference
 from coala_kedro.models.prediction import predictions
 from coala_kedro.nnunet.model import TrainedModel
-from coala_kedro.nnunet.settings import Protocol
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet
 from coala_kedro.pipelines.model_training.nodes import (
     assemble_training_set,

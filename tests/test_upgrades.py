@@ -19,7 +19,7 @@ from coala_kedro.datasets import LazyVolume, MadeFolder
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
 from coala_kedro.models.parameters import Compute, Inference
-from coala_kedro.nnunet.settings import Protocol
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.pipelines.model_training.nodes import plan_and_preprocess, train_lowres
 from coala_kedro.pipelines.preprocessing.intake import import_masks
 from coala_kedro.pipelines.preprocessing.nodes import compose_label_maps
@@ -78,7 +78,7 @@ CRLM = '    Structure(13, "crlm", None, "#e53935", "94381002"),\n'
 UPGRADES = {
     "an option with a default": (
         lambda at: edit(
-            at, "nnunet/settings.py", SEED, f"{SEED}    deep_supervision: bool = True\n"
+            at, "nnunet/protocol.py", SEED, f"{SEED}    deep_supervision: bool = True\n"
         ),
         set(),
     ),

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from coala_kedro.datasets import MadeFolderDataset
 from coala_kedro.models.parameters import Compute, Inference
-from coala_kedro.nnunet.settings import Protocol
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.training import train_fold
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import DATASET_NAME, model_folder_name

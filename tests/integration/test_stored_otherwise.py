@@ -18,7 +18,7 @@ from coala_kedro.models.parameters import Compute, Inference
 from coala_kedro.models.prediction import predict_scan
 from coala_kedro.nnunet.planning import plans_of, prepare
 from coala_kedro.nnunet.process import in_own_process
-from coala_kedro.nnunet.settings import Planning
+from coala_kedro.nnunet.protocol import Planning
 from coala_kedro.nnunet.training_set import Case, TrainingSet
 from coala_kedro.nnunet.workspace import CONFIGURATIONS, preprocessed_dataset
 from coala_kedro.sources import SourceVolume

@@ -57,7 +57,11 @@ def _thread_context(method: str | None = None) -> Any:
 
 
 def choose_device(compute: Compute) -> str:
-    """`cuda` or `cpu`."""
+    """The device to compute on, `cuda` or `cpu`.
+
+    Args:
+        compute: Its `device` may be `auto`: a GPU if there is one.
+    """
     if compute.device != "auto":
         return compute.device
     import torch

@@ -24,8 +24,8 @@ from coala_kedro.nnunet import guards
 from coala_kedro.nnunet.checkpoints import FINAL, PREVIOUS, CheckpointError, load_newest
 from coala_kedro.nnunet.planning import plans_of, shareable_description
 from coala_kedro.nnunet.process import choose_device, in_own_process
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.records import AttemptRecord, Report, epochs_done
-from coala_kedro.nnunet.settings import Protocol
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import (
     CONFIGURATIONS,
@@ -55,7 +55,7 @@ _OURS = (
     RunStoppedError,
     WrittenError,
 )
-"""What says what to do, once it says of which training."""
+"""Errors that say what to do; the training's name is put before their message."""
 _LOOK_EVERY_S = 1.0
 _TELL_EVERY_S = 600.0
 

@@ -57,11 +57,19 @@ class Study:
         return self["settings"].number(setting=name)
 
     def svg(self, name: str) -> Markup:
-        """A figure; empty if it has nothing to show."""
+        """A figure as SVG; empty if it has nothing to show.
+
+        Args:
+            name: Of the figure.
+        """
         return Markup("" if self.why_empty(name) else self.figures[name])
 
     def why_empty(self, name: str) -> Markup:
-        """Why a figure has nothing to show; empty if it has something."""
+        """Why a figure has nothing to show; empty if it has something.
+
+        Args:
+            name: Of the figure.
+        """
         return Markup(plots.reason(self.figures[name]))
 
     def side_by_side(self, place: str) -> Table:
