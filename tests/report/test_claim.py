@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import pytest
 
+from coala_kedro.context import COHORTS
 from coala_kedro.pipelines.evaluation.report import PARAMETERS, describe_run
 from coala_kedro.report.claim import claim_table
 from coala_kedro.report.run_settings import settings_table
@@ -12,7 +13,7 @@ from coala_kedro.report.run_settings import settings_table
 @pytest.fixture(scope="module")
 def described(conf):
     parameters = conf("base")["parameters"]
-    return describe_run(**{name: parameters[name] for name in PARAMETERS})
+    return describe_run(COHORTS, **{name: parameters[name] for name in PARAMETERS})
 
 
 def test_every_parameter_and_version_is_told(described):

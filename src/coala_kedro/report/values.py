@@ -237,4 +237,4 @@ def _p_value(p: float) -> str:
 
 def cohort_title(cohort: str) -> str:
     """The name of a cohort in headings: `Internal cohort`."""
-    return f"{cohort.capitalize()} cohort"
+    return f"{cohort.capitalize().replace('_', ' ')} cohort"
