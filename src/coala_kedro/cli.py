@@ -73,16 +73,13 @@ def new(
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise click.ClickException(f"'{name}' must be small letters, digits and '_', such as oslo.")
-    if cohort != "internal":
-        try:
-            study_cohorts([cohort])
-        except ValueError as error:
-            raise click.ClickException(str(error)) from None
     if bool(clinical) != bool(clinical_columns):
         raise click.ClickException("--clinical and --clinical-columns go together.")
     for stream in (sys.stdout, sys.stderr):  # a locale need not know what a folder is called
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with _errors_shown(pseudonyms):
+        if cohort != "internal":
+            study_cohorts([cohort])
         proposal = propose(
             name,
             folder.absolute(),

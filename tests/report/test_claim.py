@@ -49,5 +49,27 @@ def test_what_the_software_cannot_know_is_the_authors(described):
 
 
 def test_an_answer_that_names_an_unknown_setting_is_an_error():
+    settings = settings_table({}, date(2024, 1, 1)).query("setting != 'version nnunetv2'")
     with pytest.raises(KeyError, match="version nnunetv2"):
-        claim_table(settings_table({}, date(2024, 1, 1)).query("setting != 'version nnunetv2'"))
+        claim_table(settings, COHORTS)
+
+
+@pytest.mark.parametrize(
+    ("cohorts", "hospitals", "sources"),
+    [
+        (
+            COHORTS,
+            "an internal and an external hospital.",
+            "Two cohorts, internal and external; see The scans.",
+        ),
+        (
+            (*COHORTS, "boston"),
+            "an internal hospital and 2 external ones.",
+            "Cohorts: internal, external, boston; see The scans.",
+        ),
+    ],
+)
+def test_the_checklist_tells_of_every_cohort(described, cohorts, hospitals, sources):
+    answers = claim_table(described[0], cohorts)["answer"]
+    assert answers[5].endswith(hospitals)
+    assert answers[6].startswith(sources)
