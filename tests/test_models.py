@@ -40,6 +40,14 @@ def test_a_model_of_another_kind_predicts_a_scan(scan):
     assert votes.ravel().tolist() == [0, 1, 1, 0]
 
 
+def test_a_scan_that_can_only_be_read_whole_is_predicted_too(scan):
+    image = scan()
+    assert predict_scan(MODEL, lambda: image, Inference(), Compute()).keys() == {
+        "label_maps",
+        "fold_votes",
+    }
+
+
 def test_predictions_are_made_anew_when_its_fingerprint_changes(scan):
     same, other = ThresholdModel(0, 50), ThresholdModel(0, 40)
     assert fingerprint(recipe(same, scan)) == fingerprint(recipe(MODEL, scan))

@@ -18,19 +18,12 @@ from coala_kedro.models.parameters import Compute, Inference
 LABEL_MAP, FOLD_VOTES = "label_maps", "fold_votes"
 """The two volumes of a prediction, and the folders that they are kept in."""
 
+Scan = Callable[[], sitk.Image]
+"""Reads a CT, in HU; one that has a method `grid` can tell its grid from the header alone."""
+
 
 class PredictionError(ValueError):
     """A model made what the study cannot use; the message says what is wrong."""
-
-
-class Scan(Protocol):
-    """A CT scan in a file."""
-
-    def __call__(self) -> sitk.Image:
-        """Read its voxels, in HU."""
-
-    def grid(self) -> Grid:
-        """Read its grid alone."""
 
 
 class SegmentationModel(Protocol):
@@ -88,9 +81,10 @@ def predict_scan(
         raise PredictionError(
             f"The model made the volumes {sorted(made)}: `predict` must return {[*highest]}."
         )
+    grid: Grid = getattr(scan, "grid", scan)()
     for name, most in highest.items():
         image = made[name]
-        if wrong := grid_differences(image, scan.grid()):
+        if wrong := grid_differences(image, grid):
             raise PredictionError(
                 f"`{name}` of the model is not on the scan's grid, {'; '.join(wrong)}: let "
                 "`predict` put it there."
