@@ -54,7 +54,7 @@ def test_every_module_is_in_the_api():
 
 def test_the_journeys_visit_files_that_are_there():
     journeys = _text("architecture.md").partition("## Three journeys")[2]
-    named = re.findall(r"`([a-z_/]+\.(?:py|csv))`", journeys)
+    named = re.findall(r"`([a-z_/]+\.py|[a-z_]+/[a-z_]+\.csv)`", journeys)
     assert len(named) > 30
     assert [name for name in named if not (PACKAGE / name).is_file()] == []
 
@@ -100,4 +100,6 @@ def test_the_site_builds(tmp_path):
     mkdocs.build(settings)
     built = (tmp_path / "site" / "statistics.html").read_text(encoding="utf-8")
     assert "MS<sub>scans</sub>" in built
-    assert not re.findall(r'(?:src|href)="https?://[^"]+\.(?:js|css|woff2?)"', built)
+    fetched = r"<(?:script|img)[^>]+src=.?https?:|<link[^>]+stylesheet[^>]+href=.?https?:"
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert not re.findall(fetched, page.read_text(encoding="utf-8")), page
