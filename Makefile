@@ -1,6 +1,7 @@
 # make demo   installs and runs the whole study on a synthetic hospital
 # make test   installs and runs every check and test
 # make lint   style, types and the rules of the house
+# make docs   the documentation, to read from site/index.html
 # make test-packages   SLURM and Chromium, for the tests that need them (Debian and Ubuntu, as root)
 # make viz    the study as a graph, in the browser
 
@@ -13,7 +14,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test test-packages lint viz clean
+.PHONY: demo test test-packages lint docs viz clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -37,6 +38,10 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "The documentation   site/index.html"
+
 viz: .venv/installed
 	$(KEDRO) viz run --env demo
 
@@ -44,8 +49,8 @@ clean:
 	rm -rf data/0[1-8]*/* mlflow.db mlruns mlartifacts
 
 .venv/bin/pip:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
-		|| { echo "Python 3.11 or 3.12 is needed: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/pip pyproject.toml constraints.txt
@@ -54,4 +59,8 @@ clean:
 
 .venv/installed-dev: .venv/bin/pip pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch .venv/installed $@
+
+.venv/installed-docs: .venv/bin/pip pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	@touch .venv/installed $@

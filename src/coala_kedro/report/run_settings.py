@@ -12,7 +12,7 @@ import pandas as pd
 
 PACKAGES = (
     "coala_kedro", "nnunetv2", "torch", "TotalSegmentator", "SimpleITK", "numpy", "scipy",
-    "pandas", "edt", "connected-components-3d", "kedro", "mlflow",
+    "pandas", "connected-components-3d", "kedro", "mlflow",
 )  # fmt: skip
 """Packages whose versions decide results, or tell how they came about."""
 
