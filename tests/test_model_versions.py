@@ -5,19 +5,17 @@ import json
 import sqlite3
 from pathlib import Path
 
-import mlflow
 import pytest
 from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
-from mlflow import MlflowClient
 
 from coala_kedro.datasets import TrainedModelDataset
 from coala_kedro.datasets.text import TextDataset
-from coala_kedro.marks import write_mark
 from coala_kedro.nnunet.workspace import model_folder_name
+from coala_kedro.provenance import write_provenance
 from coala_kedro.tracking import TrackingHooks
 
 pytestmark = [
@@ -48,11 +46,21 @@ TRAINING_SET = {
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """The database of a server, and the id of an experiment whose files lie beside it."""
+    import mlflow
+
     folder = tmp_path_factory.mktemp("mlflow")
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     yield folder / "mlflow.db", mlflow.create_experiment("study", str(folder / "files"))
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def client(store):
+    """A client of the server."""
+    from mlflow import MlflowClient
+
+    return MlflowClient()
 
 
 @pytest.fixture
@@ -75,9 +83,10 @@ def model(tmp_path):
 @pytest.fixture
 def small_run(store, model):
     """Runs two nodes of the student's training as `kedro run` would; yields the run's id."""
+    import mlflow
 
     def run(fingerprint="trained-1", training_set=TRAINING_SET, **parameters):
-        write_mark(model / "model.json", {"fingerprint": fingerprint, "folds": [0]})
+        write_provenance(model / "model.json", {"fingerprint": fingerprint, "folds": [0]})
         catalog = DataCatalog(
             {
                 "student.training_set": JSONDataset(
@@ -108,8 +117,7 @@ def small_run(store, model):
     return run
 
 
-def test_a_trained_model_is_registered_once(small_run):
-    client = MlflowClient()
+def test_a_trained_model_is_registered_once(client, small_run):
     first = small_run(study="oslo: a")
     assert small_run(study="oslo: a") != first
     (version,) = client.search_model_versions("name = 'oslo_ a-student'")
@@ -124,8 +132,7 @@ def test_a_trained_model_is_registered_once(small_run):
     }
 
 
-def test_the_model_is_among_the_outputs_of_its_run_and_its_weights_stay_where_they_are(small_run):
-    client = MlflowClient()
+def test_a_model_is_an_output_of_its_run_and_its_weights_stay_where_they_are(client, small_run):
     run = client.get_run(small_run(study="bergen"))
     (output,) = run.outputs.model_outputs
     logged = client.get_logged_model(output.model_id)
@@ -137,24 +144,24 @@ def test_the_model_is_among_the_outputs_of_its_run_and_its_weights_stay_where_th
     assert client.list_logged_model_artifacts(output.model_id) == []
 
 
-def test_weights_are_copied_if_they_are_asked_for_and_no_patient_with_them(small_run, tmp_path):
+def test_weights_are_copied_if_they_are_asked_for_and_no_patient_with_them(
+    client, small_run, tmp_path
+):
+    from mlflow.artifacts import download_artifacts
+
     small_run(study="tromso", mlflow_keeps_weights=True)
-    copied = Path(
-        mlflow.artifacts.download_artifacts(
-            "models:/tromso-student/1", dst_path=str(tmp_path / "copy")
-        )
-    )
+    copied = Path(download_artifacts("models:/tromso-student/1", dst_path=str(tmp_path / "copy")))
     files = {str(path.relative_to(copied)) for path in copied.rglob("*") if path.is_file()}
     assert {Path(file).name for file in files} >= {"plans.json", "dataset.json"}
     assert f"{model_folder_name('cascade')}/fold_0/checkpoint_final.pth" in files
     assert not [file for file in files if "scan_0" in file]
 
 
-def test_the_training_set_is_an_input_of_the_run(small_run):
+def test_the_training_set_is_an_input_of_the_run(client, small_run):
     runs = [small_run(study="oslo"), small_run(study="oslo")]
     fewer = {"cases": {k: v for k, v in TRAINING_SET["cases"].items() if k != "scan_0"}}
     runs.append(small_run(study="oslo", training_set=fewer))
-    inputs = [MlflowClient().get_run(run).inputs.dataset_inputs for run in runs]
+    inputs = [client.get_run(run).inputs.dataset_inputs for run in runs]
     assert [len(each) for each in inputs] == [1, 1, 1]
     one, again, other = (each[0].dataset for each in inputs)
     assert one.name == "student.training_set"
@@ -164,9 +171,9 @@ def test_the_training_set_is_an_input_of_the_run(small_run):
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_a_folder_is_told_only_if_it_is_asked_for(small_run, store, tmp_path, asked):
+def test_a_folder_is_told_only_if_it_is_asked_for(client, small_run, store, tmp_path, asked):
     small_run(study=f"told {asked}", mlflow_tells_who_and_where=asked)
-    (version,) = MlflowClient().search_model_versions(f"name = 'told {asked}-student'")
+    (version,) = client.search_model_versions(f"name = 'told {asked}-student'")
     assert (version.tags["path"] == str(tmp_path / PLACE)) == asked
     with sqlite3.connect(store[0]) as database:
         rows = [row for table in TABLES for row in database.execute(f"select * from {table}")]

@@ -6,22 +6,18 @@ import socket
 from pathlib import Path
 from types import SimpleNamespace
 
-import mlflow
 import pandas as pd
 import psutil
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from mlflow.utils.validation import _validate_metric_name
 
 from coala_kedro import tracking
-from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.private_tags import PrivateTagsHooks
+from coala_kedro.processes import RunStoppedError
+from coala_kedro.provenance import read_provenance, write_provenance
 from coala_kedro.tracking import TrackingHooks, TrainingMonitor
 from coala_kedro.tracking.tracking_hooks import runs_page, summary_metrics
 from coala_kedro.tracking.training_runs import is_gone, this_process
-from coala_kedro.work import WorkStoppedError
 
 pytestmark = pytest.mark.xdist_group("tracking")
 
@@ -29,16 +25,19 @@ pytestmark = pytest.mark.xdist_group("tracking")
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """A server's client; its database takes seconds to make."""
+    import mlflow
+
     uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
-    yield MlflowClient(uri)
+    yield mlflow.MlflowClient(uri)
     mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture
 def started(client):
     """What a `kedro run` starts with: its run, open; yields how to start one."""
+    import mlflow
 
     def start(study="hospital_a"):
         mlflow.end_run()
@@ -56,17 +55,17 @@ def started(client):
 def attempt(monitor, folder, epochs, error=None):
     """One attempt at a training; the run it reported to."""
     folder.mkdir(exist_ok=True)
-    with contextlib.suppress(WorkStoppedError, RuntimeError), monitor(folder) as report:
+    with contextlib.suppress(RunStoppedError, RuntimeError), monitor(folder) as report:
         for epoch in epochs:
             report(epoch, {"train_loss": -0.1 * epoch, "gpu_percent": float("nan")})
         if error:
             raise error
-    return read_mark(folder / "mlflow_run.json")["run_id"]
+    return read_provenance(folder / "mlflow_run.json")["run_id"]
 
 
 def test_a_training_has_one_run_over_all_its_attempts(client, started, tmp_path):
     _, monitor = started()
-    first = attempt(monitor, tmp_path, [0, 1], WorkStoppedError("walltime"))
+    first = attempt(monitor, tmp_path, [0, 1], RunStoppedError("walltime"))
     assert client.get_run(first).info.status == "KILLED"
     assert attempt(monitor, tmp_path, [2], RuntimeError("out of memory")) == first
     assert client.get_run(first).info.status == "FAILED"
@@ -89,6 +88,9 @@ def test_a_training_has_one_run_over_all_its_attempts(client, started, tmp_path)
 
 
 def test_a_training_outlives_its_server(client, started, tmp_path, monkeypatch, caplog):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
     _, monitor = started()
     take, answers = MlflowClient.log_batch, iter([False, False, True, True])
 
@@ -112,7 +114,7 @@ def test_another_training_has_another_run(client, started, tmp_path):
 
 def test_a_run_that_the_server_does_not_know_is_made_anew(client, started, tmp_path):
     _, monitor = started()
-    write_mark(tmp_path / "mlflow_run.json", {"run_id": "0" * 32})
+    write_provenance(tmp_path / "mlflow_run.json", {"run_id": "0" * 32})
     assert client.get_run(attempt(monitor, tmp_path, [0])).info.status == "FINISHED"
 
 
@@ -187,6 +189,8 @@ def test_the_experiment_is_one_of_training_and_says_where_its_runs_are(client, s
 
 
 def test_figures_are_named_by_all_that_tells_them_apart():
+    from mlflow.utils.validation import _validate_metric_name
+
     summary = pd.DataFrame(
         [
             ("student", "internal", "scanner", "Maker (№ 1)", "dice_mean", 0.8, 1),
@@ -207,6 +211,8 @@ def test_figures_are_named_by_all_that_tells_them_apart():
 @pytest.fixture
 def kedro_run(client, monkeypatch):
     """Starts a run as kedro-mlflow does, with what the hook leaves of it; yields its tags."""
+    import mlflow
+
     monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"ticket": "12"}')
 
     def start(**parameters):

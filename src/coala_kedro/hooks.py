@@ -14,8 +14,7 @@ from kedro.pipeline import Pipeline
 from coala_kedro.forecast import forecast
 from coala_kedro.organs import OrganSegmenterError
 from coala_kedro.pipelines.preprocessing.checks import Screening
-from coala_kedro.processes import stop_all
-from coala_kedro.work import WorkStoppedError
+from coala_kedro.processes import RunStoppedError, stop_all
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def _stop(number: int, _: Any) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.SIG_DFL)
     stop_all()
-    raise WorkStoppedError(
+    raise RunStoppedError(
         f"{signal.Signals(number).name}: the run was asked to stop. What was finished is kept, and "
         "trainings write a checkpoint: run the same command again."
     )

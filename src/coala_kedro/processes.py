@@ -27,20 +27,20 @@ from pathlib import Path
 from queue import LifoQueue
 from typing import Any, TypeVar
 
-from coala_kedro.work import WorkStoppedError
-
 Result = TypeVar("Result")
 
 REST_S = 60.0
 """A process ends after this time without work: it holds memory that others may want."""
-
 _SPAWN = multiprocessing.get_context("spawn")
 _CHECKPOINT_S = 20
 """How long a training whose study is gone may take to write its checkpoint."""
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-
 _stopping = threading.Event()
+
+
+class RunStoppedError(RuntimeError):
+    """Work was asked to stop and has kept what it did; the same command goes on from there."""
 
 
 class ProcessDiedError(RuntimeError):
@@ -79,7 +79,7 @@ def in_own_process(
 
     Raises:
         ProcessDiedError: The process died; what it wrote so far is kept.
-        WorkStoppedError: The study was asked to stop.
+        RunStoppedError: The study was asked to stop.
         Exception: Whatever `work` raised.
     """
     slots = _slots.setdefault(kind, _new_slots(kind))
@@ -111,7 +111,7 @@ class _Slot:
         self._rest.cancel()
         with self._lock:
             if _stopping.is_set():
-                raise WorkStoppedError("The study was asked to stop: run the same command again.")
+                raise RunStoppedError("The study was asked to stop: run the same command again.")
             future: Future[Result] | None = None
             workers: list[BaseProcess] = []
             try:
@@ -155,7 +155,7 @@ class _Slot:
     def _death(self, workers: Sequence[BaseProcess]) -> Exception:
         tool = self._kind.tool
         if _stopping.is_set():
-            return WorkStoppedError(f"A process of {tool} was asked to stop and did.")
+            return RunStoppedError(f"A process of {tool} was asked to stop and did.")
         code = next((worker.exitcode for worker in workers if worker.exitcode), 0)
         end = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return ProcessDiedError(

@@ -18,7 +18,7 @@ from coala_kedro.datasets import (
 )
 from coala_kedro.disk import DiskFullError
 from coala_kedro.imaging.files import VolumeError, is_whole, read_whole_volume
-from coala_kedro.marks import read_mark, write_mark
+from coala_kedro.provenance import read_provenance, write_provenance
 from coala_kedro.report.plots import panels
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -196,10 +196,10 @@ def test_records_that_meet_a_full_disk_are_not_there(disk_of):
 
 def test_a_mark_that_meets_a_full_disk_leaves_the_one_before(disk_of):
     path = disk_of(8) / ".complete.json"
-    write_mark(path, {"volumes": []})
+    write_provenance(path, {"volumes": []})
     with pytest.raises(DiskFullError, match="is full: a record needs"):
-        write_mark(path, {"volumes": ["s"] * 5000})
-    assert read_mark(path) == {"volumes": []}
+        write_provenance(path, {"volumes": ["s"] * 5000})
+    assert read_provenance(path) == {"volumes": []}
     assert names(path.parent) == [".complete.json"]
 
 

@@ -109,7 +109,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 from coala_kedro.datasets import FigureDataset, TableDataset, TextDataset
-from coala_kedro.marks import read_mark, write_mark
+from coala_kedro.provenance import read_provenance, write_provenance
 from coala_kedro.report.claim import claim_table
 from coala_kedro.statistics.paper import paper_figures
 
@@ -119,8 +119,8 @@ TextDataset(filepath=str(folder / "report.html")).save(text)
 assert TextDataset(filepath=str(folder / "report.html")).load() == text
 TableDataset(filepath=str(folder / "table.csv")).save(pd.DataFrame({"text": [text]}))
 assert TableDataset(filepath=str(folder / "table.csv")).load()["text"][0] == text
-write_mark(folder / "mark.json", {"text": text})
-assert read_mark(folder / "mark.json") == {"text": text}
+write_provenance(folder / "provenance.json", {"text": text})
+assert read_provenance(folder / "provenance.json") == {"text": text}
 figure = Figure()
 figure.text(0.5, 0.5, text)
 FigureDataset(filepath=str(folder / "figure.png")).save(figure)

@@ -21,7 +21,7 @@ from coala_kedro.datasets import (
     made_folder,
     volume_folder,
 )
-from coala_kedro.work import alone_in
+from coala_kedro.locking import alone_in
 
 pytestmark = pytest.mark.slow
 

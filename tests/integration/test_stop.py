@@ -17,9 +17,10 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from coala_kedro.locking import alone_in
 from coala_kedro.nnunet.checkpoints import CheckpointError
 from coala_kedro.nnunet.guards import GuardError, LossNotFiniteError
-from coala_kedro.work import WorkStoppedError, alone_in
+from coala_kedro.processes import RunStoppedError
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
@@ -100,9 +101,9 @@ def test_a_training_that_is_stopped_ends_like_one_that_was_not(
     # No checkpoint but those of the stops.
     protocol = miniature.protocol.model_copy(update={"checkpoint_every_epochs": 50})
     over = miniature.compute.model_copy(update={"max_hours": 1e-6})
-    with pytest.raises(WorkStoppedError, match=r"max_hours, 1e-06, are over.*run the same command"):
+    with pytest.raises(RunStoppedError, match=r"max_hours, 1e-06, are over.*run the same command"):
         miniature.train(folder, stage, protocol=protocol, compute=over)
-    with pytest.raises(WorkStoppedError, match=rf"teacher {stage} fold 0: stopped in epoch 1 of 3"):
+    with pytest.raises(RunStoppedError, match=rf"teacher {stage} fold 0: stopped in epoch 1 of 3"):
         miniature.train(folder, stage, asked_to_stop_in_the_second_epoch, protocol=protocol)
     miniature.train(folder, stage, protocol=protocol)
     assert epochs_begun(folder) == [0, 0, 1, 1, 2]
@@ -116,7 +117,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     miniature, fold_folder_of, same_weights, epochs_begun
 ):
     folder = fold_folder_of("lowres")
-    with pytest.raises(WorkStoppedError):
+    with pytest.raises(RunStoppedError):
         miniature.train(folder, "lowres", asked_to_stop_in_the_second_epoch)
     latest = folder / "checkpoint_latest.pth"
     os.truncate(latest, latest.stat().st_size // 2)

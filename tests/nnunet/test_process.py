@@ -12,10 +12,9 @@ import pytest
 from own_processes import end_waiting, is_running
 
 from coala_kedro import processes
+from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet.process import in_own_process
-from coala_kedro.nnunet.settings import Compute
-from coala_kedro.processes import ProcessDiedError
-from coala_kedro.work import WorkStoppedError
+from coala_kedro.processes import ProcessDiedError, RunStoppedError
 
 pytestmark = pytest.mark.slow
 
@@ -210,7 +209,7 @@ def step_until_stopped(place):
         while not asked_to_stop():
             time.sleep(0.02)
     place.with_name("kept").write_text("what it did")
-    raise WorkStoppedError("stopped in good order")
+    raise RunStoppedError("stopped in good order")
 
 
 def when_it_works(place, then, *args):
@@ -228,7 +227,7 @@ def when_it_works(place, then, *args):
 def test_work_that_is_asked_to_stop_ends_in_good_order(compute, tmp_path, warm):
     place = tmp_path / "works"
     asking = when_it_works(place, os.kill)
-    with pytest.raises(WorkStoppedError, match="in good order"):
+    with pytest.raises(RunStoppedError, match="in good order"):
         in_own_process(compute, warm, step_until_stopped, place)
     asking.join()
     assert (tmp_path / "kept").exists()
@@ -238,10 +237,10 @@ def test_work_that_is_asked_to_stop_ends_in_good_order(compute, tmp_path, warm):
 def test_a_study_that_stops_stops_its_processes_and_starts_no_other(compute, tmp_path):
     place = tmp_path / "works"
     asking = when_it_works(place, lambda _, __: processes.stop_all())
-    with pytest.raises(WorkStoppedError, match="in good order"):
+    with pytest.raises(RunStoppedError, match="in good order"):
         in_own_process(compute, False, step_until_stopped, place)
     asking.join()
-    with pytest.raises(WorkStoppedError, match="run the same command again"):
+    with pytest.raises(RunStoppedError, match="run the same command again"):
         in_own_process(compute, False, divmod, 17, 5)
 
 
@@ -267,7 +266,7 @@ def test_ends_with_its_parent_however_that_ends(compute):
     code = (
         "import os, time\n"
         "from coala_kedro.nnunet.process import in_own_process\n"
-        "from coala_kedro.nnunet.settings import Compute\n"
+        "from coala_kedro.models.parameters import Compute\n"
         f"compute = Compute.model_validate_json({compute.model_dump_json()!r})\n"
         "print(in_own_process(compute, True, os.getpid), flush=True)\n"
         "in_own_process(compute, True, time.sleep, 60)\n"

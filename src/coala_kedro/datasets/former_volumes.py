@@ -24,19 +24,19 @@ class _Volume:
 class FormerVolumes:
     """The volumes of a scan as they are before they are written again."""
 
-    def __init__(self, files: Mapping[str, Path], mark: Mapping[str, Any], recipe: Any) -> None:
+    def __init__(self, files: Mapping[str, Path], record: Mapping[str, Any], recipe: Any) -> None:
         """Look at the files; one that is no volume does not count.
 
         Args:
             files: By their keys.
-            mark: The scan's mark as the last run left it, complete or not.
+            record: The scan's record as the last run left it, complete or not.
             recipe: What will make the volumes again.
         """
         self._files = files
-        self._before = {key: _before(path, key, mark, recipe) for key, path in files.items()}
+        self._before = {key: _before(path, key, record, recipe) for key, path in files.items()}
 
     def for_resuming(self) -> dict[str, tuple[str, str]]:
-        """Content of each volume and what it was known as: for the mark of a run that may stop."""
+        """Content of each volume and what it was known as: the record of a run that may stop."""
         return {
             key: (volumes[0].identity.fingerprint, volumes[0].known_as)
             for key, volumes in self._before.items()
@@ -54,14 +54,14 @@ class FormerVolumes:
 
 
 def _before(
-    path: Path, key: str, mark: Mapping[str, Any], recipe: Callable[[], Any] | None
+    path: Path, key: str, record: Mapping[str, Any], recipe: Callable[[], Any] | None
 ) -> list[_Volume]:
     """The volume in a file, and the one that version 0.1.0 would have linked there."""
     found = []
     if is_whole(path) and (volume := _volume(path)):
-        content, known_as = mark.get("held", {}).get(key, ("", ""))  # to a run that was stopped
+        content, known_as = record.get("held", {}).get(key, ("", ""))  # to a run that was stopped
         same = known_as if content == volume.identity.fingerprint else ""
-        formerly = same or mark.get("formerly", {}).get(key, "")
+        formerly = same or record.get("formerly", {}).get(key, "")
         found.append(_Volume(volume.identity, formerly or volume.known_as))
     if (linked := formerly_linked(recipe)) and (volume := _volume(linked)):
         found.append(volume)

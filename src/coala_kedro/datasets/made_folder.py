@@ -14,8 +14,8 @@ from kedro.io import AbstractDataset, DatasetError
 
 from coala_kedro.fingerprint import changes, describe, fingerprint
 from coala_kedro.former import former_changes, is_former_description
-from coala_kedro.marks import read_mark, write_mark
-from coala_kedro.work import LOCK, alone_in
+from coala_kedro.locking import LOCK, alone_in
+from coala_kedro.provenance import read_provenance, write_provenance
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         self._path = Path(path)
         self.metadata = metadata
         self._title = "/".join(self._path.parts[-3:])
-        self._begun_mark = self._path / ".begun.json"
-        self._complete_mark = self._path / ".complete.json"
+        self._begun = self._path / ".begun.json"
+        self._complete = self._path / ".complete.json"
 
     def load(self) -> MadeFolder:
         """Hand out the folder.
@@ -75,12 +75,12 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         Raises:
             DatasetError: The folder is absent or incomplete.
         """
-        mark = read_mark(self._complete_mark)
-        if mark is None:
+        record = read_provenance(self._complete)
+        if record is None:
             raise DatasetError(
                 f"The folder {self._path} is not complete: run the step that makes it again."
             )
-        return MadeFolder(self._path.resolve(), mark["fingerprint"])
+        return MadeFolder(self._path.resolve(), record["fingerprint"])
 
     def save(self, data: Callable[[Path], Any]) -> None:
         """Let the recipe fill the folder, unless it stands.
@@ -101,18 +101,18 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         if why is None:
             logger.info("%s stands.", self._title)
             return
-        begun = read_mark(self._begun_mark) or {}
+        begun = read_provenance(self._begun) or {}
         if begun.get("fingerprint") != made.fingerprint:
             with alone_in(self._path):
                 if {path.name for path in self._path.iterdir()} - {LOCK}:
                     self._set_aside(why)
             self._path.mkdir(parents=True, exist_ok=True)
             recipe = {"fingerprint": made.fingerprint, "recipe": describe(data)}
-            write_mark(self._begun_mark, recipe)
+            write_provenance(self._begun, recipe)
         started = time.monotonic()
         data(self._path.resolve())
         seconds = round(time.monotonic() - started, 1)
-        write_mark(self._complete_mark, {"fingerprint": made.fingerprint, "seconds": seconds})
+        write_provenance(self._complete, {"fingerprint": made.fingerprint, "seconds": seconds})
         logger.info("%s made in %.0f s.", self._title, seconds)
 
     def foresee(self, data: Callable[[Path], Any]) -> tuple[MadeFolder, list[str] | None]:
@@ -126,7 +126,7 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
             finished, None where it stands.
         """
         asked = fingerprint(data)
-        complete, begun = read_mark(self._complete_mark) or {}, read_mark(self._begun_mark) or {}
+        complete, begun = read_provenance(self._complete) or {}, read_provenance(self._begun) or {}
         recipe = begun.get("recipe")
         if is_former_description(recipe):
             changed = former_changes(recipe, data)
@@ -152,7 +152,7 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         )
 
     def _exists(self) -> bool:
-        return self._complete_mark.is_file()
+        return self._complete.is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}

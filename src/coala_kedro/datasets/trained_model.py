@@ -8,8 +8,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.nnunet.model import ModelError, TrainedModel, open_model
+from coala_kedro.provenance import read_provenance, write_provenance
 
 
 class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
@@ -65,10 +65,10 @@ class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
             DatasetError: A stage, fold or file is missing, it is not known what its labels mean, or
                 it was trained in another orientation than the entry says.
         """
-        card = read_mark(self._card)
-        mark = card["fingerprint"] if card else None
+        card = read_provenance(self._card)
+        made_by = card["fingerprint"] if card else None
         try:
-            return open_model(self._path, mark, self._labels, self._orientation)
+            return open_model(self._path, made_by, self._labels, self._orientation)
         except ModelError as error:
             raise DatasetError(str(error)) from None
 
@@ -84,7 +84,9 @@ class TrainedModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
                 "give both the same folder."
             )
         # What trained it alone: how it is read is told by the entry and its files.
-        write_mark(self._card, {"fingerprint": data.former_fingerprint, "folds": list(data.folds)})
+        write_provenance(
+            self._card, {"fingerprint": data.former_fingerprint, "folds": list(data.folds)}
+        )
 
     @property
     def _card(self) -> Path:

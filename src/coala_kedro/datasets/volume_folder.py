@@ -18,10 +18,10 @@ from coala_kedro.disk import remove_partial
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
 from coala_kedro.imaging.files import is_whole
-from coala_kedro.marks import read_mark, write_mark
+from coala_kedro.locking import alone_in
 from coala_kedro.progress import progress
+from coala_kedro.provenance import read_provenance, write_provenance
 from coala_kedro.sources import SourceVolume
-from coala_kedro.work import alone_in
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +87,8 @@ class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         self._n_jobs = n_jobs
         self.metadata = metadata
         self._title = "/".join(self._folder.parts[-2:])
-        self._marks = self._folder / ".made"
-        self._complete_mark = self._folder / ".complete.json"
+        self._records = self._folder / ".made"
+        self._complete = self._folder / ".complete.json"
 
     def load(self) -> dict[str, Any]:
         """List the folder's volumes, unread, by scan id: `LazyVolume`s, raw ones `SourceVolume`s.
@@ -101,8 +101,8 @@ class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
                 f"There is no folder {self._folder}: run the step that makes it, "
                 "or point the catalog entry at the folder you have."
             )
-        complete = read_mark(self._complete_mark)
-        if complete is None and (self._marks.is_dir() or not self._raw):
+        complete = read_provenance(self._complete)
+        if complete is None and (self._records.is_dir() or not self._raw):
             raise DatasetError(
                 f"The folder {self._folder} is not complete: run the step that makes it again; "
                 "what is there already is kept."
@@ -141,20 +141,20 @@ class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         again = self._todo(data)
         volumes = {}
         for scan in data:
-            mark = self._mark(scan) or {"volumes": [scan]}
-            for key in mark["volumes"]:
-                made = self._read(key, mark.get("formerly", {}))
+            record = self._record(scan) or {"volumes": [scan]}
+            for key in record["volumes"]:
+                made = self._read(key, record.get("formerly", {}))
                 lazy = scan in again and isinstance(made, LazyVolume)
                 volumes[key] = VolumeToBe(made.path) if lazy else made
         return volumes, [*again]
 
     def _make_all(self, data: Mapping[str, Recipe]) -> None:
         todo = self._todo(data)
-        marked = (path.name.removesuffix(".json") for path in self._marks.glob("[!.]*.json"))
+        marked = (path.name.removesuffix(".json") for path in self._records.glob("[!.]*.json"))
         others = [scan for scan in marked if scan not in data]
         if todo or others:
-            self._complete_mark.unlink(missing_ok=True)
-            self._marks.mkdir(parents=True, exist_ok=True)
+            self._complete.unlink(missing_ok=True)
+            self._records.mkdir(parents=True, exist_ok=True)
         # Threads suffice: SimpleITK and NumPy release the interpreter, networks run elsewhere.
         # `prefer` is a hint, so the Dask backend of a runner takes over.
         made = Parallel(
@@ -162,17 +162,17 @@ class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
             prefer="threads",
             pre_dispatch="n_jobs",  # a scan that waits at a worker could not go to another
             return_as="generator_unordered",
-        )(delayed(self._make)(scan, data[scan], mark) for scan, mark in todo.items())
+        )(delayed(self._make)(scan, data[scan], record) for scan, record in todo.items())
         with progress(self._title, "scan", len(todo)) as advance:
             for n, _ in enumerate(made, start=1):
                 advance(n)
         for scan in others:
-            self._remove((self._mark(scan) or {}).get("volumes", []))
-            self._scan_mark(scan).unlink()
-        marks = [self._mark(scan) or {} for scan in data]
-        volumes = sorted(key for mark in marks for key in mark["volumes"])
-        formerly = {key: was for mark in marks for key, was in mark.get("formerly", {}).items()}
-        write_mark(self._complete_mark, {"volumes": volumes, "formerly": formerly})
+            self._remove((self._record(scan) or {}).get("volumes", []))
+            self._record_file(scan).unlink()
+        records = [self._record(scan) or {} for scan in data]
+        volumes = sorted(key for record in records for key in record["volumes"])
+        formerly = {key: was for each in records for key, was in each.get("formerly", {}).items()}
+        write_provenance(self._complete, {"volumes": volumes, "formerly": formerly})
         logger.info("%s: %d made, %d stood.", self._title, len(todo), len(data) - len(todo))
 
     def _todo(self, data: Mapping[str, Recipe]) -> dict[str, str | None]:
@@ -188,30 +188,30 @@ class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         return todo
 
     def _stands(self, scan: str, recipe: Any, asked: str) -> bool:
-        mark = self._mark(scan)
-        if not (mark and mark["fingerprint"]):
+        record = self._record(scan)
+        if not (record and record["fingerprint"]):
             return False
-        if not all(is_whole(self._file(key)) for key in mark["volumes"]):
+        if not all(is_whole(self._file(key)) for key in record["volumes"]):
             return False
-        return mark["fingerprint"] == asked or mark["fingerprint"] == former_fingerprint(recipe)
+        return record["fingerprint"] == asked or record["fingerprint"] == former_fingerprint(recipe)
 
     def _make(self, scan: str, value: Recipe, asked: str | None) -> None:
         try:
             made = self._by_name(value() if callable(value) else value)
             files = {key: self._file(key) for key in (f"{n}/{scan}" if n else scan for n in made)}
-            mark = self._mark(scan) or {}
-            earlier = mark.get("volumes", [])
-            former = FormerVolumes(files, mark, value)
+            record = self._record(scan) or {}
+            earlier = record.get("volumes", [])
+            former = FormerVolumes(files, record, value)
             # Until all are written, these volumes stand for no recipe, the earlier one included.
-            mark = {"fingerprint": None, "volumes": sorted({*earlier, *files})}
-            write_mark(self._scan_mark(scan), mark | {"held": former.for_resuming()})
+            record = {"fingerprint": None, "volumes": sorted({*earlier, *files})}
+            write_provenance(self._record_file(scan), record | {"held": former.for_resuming()})
             for path, volume in zip(files.values(), made.values(), strict=True):
                 self._write(volume, path)
         except Exception as error:
             raise DatasetError(f"{self._title}, scan '{scan}': {error}") from error
         self._remove({*earlier} - {*files})
-        mark = {"fingerprint": asked, "volumes": [*files], "formerly": former.unchanged()}
-        write_mark(self._scan_mark(scan), mark)
+        record = {"fingerprint": asked, "volumes": [*files], "formerly": former.unchanged()}
+        write_provenance(self._record_file(scan), record)
 
     def _by_name(self, made: Any) -> Mapping[str, Any]:
         """What a recipe made, by name; a single thing has none."""
@@ -239,20 +239,20 @@ class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         shown = (n for n in names if not any(part.startswith(".") for part in n.parts))
         return [name.as_posix().removesuffix(suffix) for name in shown]
 
-    def _scan_mark(self, scan: str) -> Path:
-        return self._marks / f"{scan}.json"
+    def _record_file(self, scan: str) -> Path:
+        return self._records / f"{scan}.json"
 
-    def _mark(self, scan: str) -> dict[str, Any] | None:
-        return read_mark(self._scan_mark(scan))
+    def _record(self, scan: str) -> dict[str, Any] | None:
+        return read_provenance(self._record_file(scan))
 
     def _file(self, key: str) -> Path:
         return self._folder / f"{key}{self._filename_suffix}"
 
     def _exists(self) -> bool:
-        complete = read_mark(self._complete_mark)
+        complete = read_provenance(self._complete)
         if complete is not None:
             return all(self._file(key).is_file() for key in complete["volumes"])
-        return self._raw and not self._marks.is_dir() and bool(self._listed())
+        return self._raw and not self._records.is_dir() and bool(self._listed())
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._folder), "raw": self._raw}
@@ -294,7 +294,7 @@ class RecordFolderDataset(VolumeFolderDataset):
         return {"": made}
 
     def _write(self, made: Any, path: Path) -> None:
-        write_mark(path, made)
+        write_provenance(path, made)
 
     def _read(self, key: str, formerly: Mapping[str, str]) -> Any:
         return json.loads(self._file(key).read_text(encoding="utf-8"))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coala_kedro.fingerprint import file_fingerprint
-from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.nnunet.planning import plans_of
 from coala_kedro.nnunet.workspace import preprocessed_dataset
+from coala_kedro.provenance import read_provenance, write_provenance
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,11 @@ class LossNotFiniteError(RuntimeError):
 
 
 def check_preprocessed(prepared: Path, cases: Iterable[str]) -> None:
-    """Every case is preprocessed for both stages: the first is trained on one and writes for both.
+    """Make sure that every case is preprocessed for both stages.
+
+    Args:
+        prepared: The prepared folder.
+        cases: Scan ids.
 
     Raises:
         GuardError: Files are missing; it names the cases.
@@ -61,7 +65,7 @@ def hand_on(fold: Path, place: Path, cases: Iterable[str]) -> None:
         cases: The fold's validation scans.
     """
     files = {case: file_fingerprint(place / f"{case}.b2nd") for case in cases}
-    write_mark(fold / _HANDED_ON, files)
+    write_provenance(fold / _HANDED_ON, files)
 
 
 def check_handed_on(earlier: Sequence[Path], place: Path, cases: Iterable[str]) -> None:
@@ -77,7 +81,7 @@ def check_handed_on(earlier: Sequence[Path], place: Path, cases: Iterable[str]) 
     """
     written: dict[str, str] = {}
     for fold in earlier:
-        written |= read_mark(fold / _HANDED_ON) or {}
+        written |= read_provenance(fold / _HANDED_ON) or {}
     stale = [
         case
         for case in cases
@@ -111,7 +115,11 @@ def check_gpu_memory(needed_gb: float, free_bytes: int) -> None:
 
 
 def check_disk(folder: Path, needed_bytes: int) -> None:
-    """The disk has room for a fold.
+    """Make sure that the disk has room for a fold's checkpoints.
+
+    Args:
+        folder: Where they are written.
+        needed_bytes: From `checkpoint_bytes`.
 
     Raises:
         GuardError: It has not.
@@ -125,7 +133,12 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
 
 
 def checkpoint_bytes(network: torch.nn.Module, optimiser: str) -> int:
-    """Room that a fold's checkpoints take: weights and the optimiser's state, so many times."""
+    """Room that a fold's checkpoints take: weights and the optimiser's state, in every file.
+
+    Args:
+        network: The network to be trained.
+        optimiser: `sgd` or `adam`.
+    """
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     states = {"sgd": 1, "adam": 2}[optimiser]
     return _CHECKPOINT_FILES * weights * (1 + states)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from coala_kedro.marks import read_mark, write_mark
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.workspace import CONFIGURATIONS
-from coala_kedro.work import WorkStoppedError
+from coala_kedro.processes import RunStoppedError
+from coala_kedro.provenance import read_provenance, write_provenance
 
 Report = Callable[[int, dict[str, float]], None]
 """Called after every epoch with its number and figures."""
@@ -55,12 +55,17 @@ class AttemptRecord:
             self._write("running")
             yield self
         except BaseException as error:
-            self._write("stopped" if isinstance(error, WorkStoppedError) else "failed")
+            self._write("stopped" if isinstance(error, RunStoppedError) else "failed")
             raise
         self._write("finished")
 
     def report(self, epoch: int, figures: dict[str, float]) -> None:
-        """Note an epoch's figures, and tell of them."""
+        """Note an epoch's figures, and tell of them.
+
+        Args:
+            epoch: From 0.
+            figures: Losses, seconds and use of the machine by name.
+        """
         self._attempt["epochs"].append({"epoch": epoch, **figures})
         self._write("running")
         self._report(epoch, figures)
@@ -68,11 +73,15 @@ class AttemptRecord:
     def _write(self, status: str) -> None:
         seconds = round(time.monotonic() - self._started, 1)
         self._attempt |= {"status": status, "seconds": seconds}
-        write_mark(self._file, {"attempts": [*self._attempts, self._attempt]})
+        write_provenance(self._file, {"attempts": [*self._attempts, self._attempt]})
 
 
 def epochs_done(folder: Path) -> tuple[int, float]:
-    """How many epochs of a training are done, and seconds of the last; from its record."""
+    """How many epochs of a training are done, and seconds of the last, from its record.
+
+    Args:
+        folder: Of the training.
+    """
     done = [epoch for attempt in _attempts(folder) for epoch in attempt["epochs"]]
     return (done[-1]["epoch"] + 1, done[-1]["epoch_seconds"]) if done else (0, 0.0)
 
@@ -80,10 +89,13 @@ def epochs_done(folder: Path) -> tuple[int, float]:
 def training_curves_frame(model: TrainedModel) -> pd.DataFrame:
     """Every epoch's figures of every training, in the attempt that was kept.
 
+    Args:
+        model: The trained model.
+
     Returns:
         One row per stage, fold and epoch: `stage, fold, epoch, train_loss, validation_loss,
         learning_rate, pseudo_dice_mean, pseudo_dice_crlm, epoch_seconds` and the use of the
-        machine; none of trainings that kept no record.
+        machine; no row of trainings that kept no record.
     """
     rows = [
         {"stage": stage, "fold": fold, **figures}
@@ -97,6 +109,9 @@ def training_curves_frame(model: TrainedModel) -> pd.DataFrame:
 
 def training_cost_frame(model: TrainedModel) -> pd.DataFrame:
     """What every training cost, over all its attempts.
+
+    Args:
+        model: The trained model.
 
     Returns:
         One row per stage and fold: `stage, fold, device, epochs, epochs_trained, attempts, hours`.
@@ -118,7 +133,11 @@ def training_cost_frame(model: TrainedModel) -> pd.DataFrame:
 
 
 def training_software(model: TrainedModel) -> dict[str, str]:
-    """Versions of what trained the model, by name; several where attempts differ."""
+    """Versions of the software that trained the model, by name; several where attempts differ.
+
+    Args:
+        model: The trained model.
+    """
     used = [attempt["software"] for _, _, attempts in _trainings(model) for attempt in attempts]
     return {name: ", ".join(sorted({software[name] for software in used})) for name in _SOFTWARE}
 
@@ -130,7 +149,7 @@ def _trainings(model: TrainedModel) -> Iterator[tuple[str, Any, list[dict[str, A
 
 
 def _attempts(folder: Path) -> list[dict[str, Any]]:
-    return (read_mark(folder / _RECORD) or {"attempts": []})["attempts"]
+    return (read_provenance(folder / _RECORD) or {"attempts": []})["attempts"]
 
 
 def _version(package: str) -> str:

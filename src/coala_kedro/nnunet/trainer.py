@@ -17,11 +17,11 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from coala_kedro.anatomy import CRLM
 from coala_kedro.nnunet.checkpoints import LATEST, write_checkpoint
 from coala_kedro.nnunet.guards import LossNotFiniteError
+from coala_kedro.nnunet.protocol import Optimiser, Protocol
 from coala_kedro.nnunet.records import Report
-from coala_kedro.nnunet.settings import Optimiser, Protocol
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import TRAINER_NAME
-from coala_kedro.work import WorkStoppedError
+from coala_kedro.processes import RunStoppedError
 
 _FIGURES = {
     "train_loss": "train_losses",
@@ -117,17 +117,28 @@ class FoldTrainer(nnUNetTrainer):
         return self.split.train, self.split.validation
 
     def train_step(self, batch: dict) -> dict:
-        """A step, unless there is a reason to stop."""
+        """Train on one batch, unless there is a reason to stop.
+
+        Args:
+            batch: As nnU-Net's loader makes it.
+
+        Raises:
+            RunStoppedError: There is a reason; a checkpoint of the epoch's start is written.
+        """
         if reason := self.reason_to_stop():
             write_checkpoint(Path(self.output_folder) / LATEST, self.epoch_start)
-            raise WorkStoppedError(
+            raise RunStoppedError(
                 f"stopped in epoch {self.current_epoch} of {self.num_epochs} ({reason}). A "
                 "checkpoint of that epoch's start is written: run the same command again."
             )
         return self._watched(super().train_step, batch)
 
     def validation_step(self, batch: dict) -> dict:
-        """A validation step; it meets the weights of the epoch's last step."""
+        """Validate one batch, with the weights of the epoch's last training step.
+
+        Args:
+            batch: As nnU-Net's loader makes it.
+        """
         return self._watched(super().validation_step, batch)
 
     def _watched(self, step: Callable[[dict], dict], batch: dict) -> dict:
@@ -155,7 +166,11 @@ class FoldTrainer(nnUNetTrainer):
         super().on_epoch_start()
 
     def save_checkpoint(self, filename: str) -> None:
-        """Write a checkpoint whole or not at all."""
+        """Write a checkpoint whole or not at all.
+
+        Args:
+            filename: Its path.
+        """
         write_checkpoint(Path(filename), self._serialised())
 
     def end_workers(self) -> None:
@@ -203,7 +218,13 @@ class EpochLogger:
         self._log, self._usage, self._report = log, usage, report
 
     def log(self, key: str, value: Any, step: int) -> None:
-        """Hand on the figures of an epoch whose end is logged."""
+        """Hand on the figures of an epoch whose end is logged.
+
+        Args:
+            key: nnU-Net's name of what is logged.
+            value: What is logged.
+            step: The epoch, from 0.
+        """
         if key != "epoch_end_timestamps":
             return
         logged = self._log.get_value
@@ -213,7 +234,16 @@ class EpochLogger:
         self._report(step, figures | self._usage())
 
     def log_summary(self, key: str, value: Any) -> None:
-        """Nothing: the final validation is read from its file."""
+        """Log nothing: the final validation is read from its file.
+
+        Args:
+            key: Unused.
+            value: Unused.
+        """
 
     def update_config(self, config: dict[str, Any]) -> None:
-        """Nothing: settings are logged by the study."""
+        """Log nothing: the study logs its settings.
+
+        Args:
+            config: Unused.
+        """

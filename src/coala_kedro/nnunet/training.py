@@ -18,12 +18,14 @@ import psutil
 
 from coala_kedro.disk import DiskFullError, remove_partial
 from coala_kedro.fingerprint import recipe
+from coala_kedro.locking import alone_in
+from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet import guards
 from coala_kedro.nnunet.checkpoints import FINAL, PREVIOUS, CheckpointError, load_newest
 from coala_kedro.nnunet.planning import plans_of, shareable_description
 from coala_kedro.nnunet.process import choose_device, in_own_process
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.records import AttemptRecord, Report, epochs_done
-from coala_kedro.nnunet.settings import Compute, Protocol
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import (
     CONFIGURATIONS,
@@ -33,10 +35,9 @@ from coala_kedro.nnunet.workspace import (
     nnunet_paths,
 )
 from coala_kedro.nnunet.written import WrittenError, validate
-from coala_kedro.processes import ProcessDiedError, logged, stoppable
+from coala_kedro.processes import ProcessDiedError, RunStoppedError, logged, stoppable
 from coala_kedro.progress import progress
 from coala_kedro.weights import UnsafeCheckpointError
-from coala_kedro.work import WorkStoppedError, alone_in
 
 if TYPE_CHECKING:
     from coala_kedro.nnunet.trainer import FoldTrainer
@@ -51,10 +52,10 @@ _OURS = (
     guards.LossNotFiniteError,
     ProcessDiedError,
     UnsafeCheckpointError,
-    WorkStoppedError,
+    RunStoppedError,
     WrittenError,
 )
-"""What says what to do, once it says of which training."""
+"""Errors that say what to do; the training's name is put before their message."""
 _LOOK_EVERY_S = 1.0
 _TELL_EVERY_S = 600.0
 
@@ -140,7 +141,7 @@ def train_fold(
         LossNotFiniteError: Twice, from the last checkpoint on.
         CheckpointError: The disk is full, or no checkpoint can be read.
         DiskFullError: The disk is full in the validation; the training is kept.
-        WorkStoppedError: It was asked to stop, or `compute.max_hours` are over.
+        RunStoppedError: It was asked to stop, or `compute.max_hours` are over.
         ProcessDiedError: Its process died.
     """
     expected = (DATASET_NAME, model_folder_name(stage), f"fold_{fold}")

@@ -22,7 +22,7 @@ import dask
 from dask.utils import key_split
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, Status
 
-from coala_kedro.runners.settings import Cluster
+from coala_kedro.runners.cluster_settings import Cluster
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ _EXTERNAL = "mlflow.model.isExternal"
 _MAX_DESCRIPTION = 5000
 
 
-class Model(Protocol):
+class StoredModel(Protocol):
     """A model in a folder; `nnunet.model.TrainedModel` is one."""
 
     @property
@@ -47,19 +47,27 @@ def log_training_set(name: str, path: Path, training_set: dict[str, Any]) -> Non
         training_set: A `TrainingSet` as plain data.
     """
     import mlflow
-    from mlflow.data.sources import LocalArtifactDatasetSource
+    from mlflow.data.pandas_dataset import from_pandas
+    from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 
     frame = pd.DataFrame(
         {"scan_id": scan_id, "source": case["source"], "content": " ".join(case["content"])}
         for scan_id, case in sorted(training_set["cases"].items())
     )
     source = LocalArtifactDatasetSource(str(path))
-    dataset = mlflow.data.from_pandas(frame, source=source, name=name)
+    dataset = from_pandas(frame, source=source, name=name)
     mlflow.log_input(dataset, context="training")
 
 
 def register(
-    name: str, model: Model, *, run_id: str, study: str, path: Path, card: str, with_weights: bool
+    name: str,
+    model: StoredModel,
+    *,
+    run_id: str,
+    study: str,
+    path: Path,
+    card: str,
+    with_weights: bool,
 ) -> None:
     """Register a model as a new version of `<study>-<name>`, unless one has its fingerprint.
 
@@ -104,7 +112,7 @@ def register(
     )
 
 
-def _copy(client: Any, model_id: str, model: Model) -> None:
+def _copy(client: Any, model_id: str, model: StoredModel) -> None:
     """Copy what a model predicts from, and nothing else of its folder: it holds patients' scans."""
     with tempfile.TemporaryDirectory() as folder:
         for file in model.files:

@@ -30,8 +30,8 @@ _RUNS_PAGE = "/#/experiments/{}/runs?workflowType=machine_learning"
 through from the first page finds no run."""
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
-    "mlflow.note.content": "Choose Model training, above on the left, for the runs: one per `kedro run`, "
-    "with a child per training.",
+    "mlflow.note.content": "Choose Model training, above on the left, for the runs: one per "
+    "`kedro run`, with a child per training.",
 }
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import psutil
 
-from coala_kedro.marks import read_mark, write_mark
-from coala_kedro.work import WorkStoppedError
+from coala_kedro.processes import RunStoppedError
+from coala_kedro.provenance import read_provenance, write_provenance
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,7 +72,7 @@ class TrainingMonitor:
         try:
             yield run.report
         except BaseException as error:
-            run.end("KILLED" if isinstance(error, WorkStoppedError) else "FAILED")
+            run.end("KILLED" if isinstance(error, RunStoppedError) else "FAILED")
             raise
         run.end("FINISHED")
 
@@ -81,7 +81,7 @@ class TrainingMonitor:
         parent = client.get_run(self.parent_run_id)
         study = parent.data.tags.get(STUDY, "")
         tags = {PARENT: self.parent_run_id, STUDY: study, PROCESS: this_process()}
-        noted = (read_mark(note) or {}).get("run_id", "")
+        noted = (read_provenance(note) or {}).get("run_id", "")
         if _is_known(client, noted):
             client.update_run(noted, status="RUNNING")
             for name, value in tags.items():
@@ -90,7 +90,7 @@ class TrainingMonitor:
         run = client.create_run(parent.info.experiment_id, run_name=self.name, tags=tags)
         for name, value in self.settings:
             client.log_param(run.info.run_id, name, value[:_MAX_PARAMETER_LENGTH])
-        write_mark(note, {"run_id": run.info.run_id})
+        write_provenance(note, {"run_id": run.info.run_id})
         return run.info.run_id
 
 

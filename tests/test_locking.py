@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from coala_kedro.work import FolderInUseError, alone_in
+from coala_kedro.locking import FolderInUseError, alone_in
 
 
 def stay(folder, inside):

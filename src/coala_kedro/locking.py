@@ -1,4 +1,4 @@
-"""Work that takes days: alone in its folder, and stopped in good order."""
+"""Locks that keep a folder to one process at a time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,6 @@ LOCK = ".lock"
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """What `flock` says on a cluster's file system that was mounted without it."""
 _POLL_S = 0.2
-
-
-class WorkStoppedError(RuntimeError):
-    """Work was asked to stop and has kept what it did; the same command goes on from there."""
 
 
 class FolderInUseError(RuntimeError):

@@ -1,4 +1,4 @@
-"""Marks beside made things: what made them, written after they are whole."""
+"""Provenance beside made things: what made them, written after they are whole."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from coala_kedro.disk import written_whole
 
 
-def read_mark(path: Path) -> dict[str, Any] | None:
-    """The mark at `path`, or None where there is none."""
+def read_provenance(path: Path) -> dict[str, Any] | None:
+    """The provenance written at `path`, or None where there is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
 
 
-def write_mark(path: Path, content: dict[str, Any]) -> None:
-    """Write a mark atomically.
+def write_provenance(path: Path, content: dict[str, Any]) -> None:
+    """Write provenance atomically.
 
     Raises:
         DiskFullError: The disk is full; what was there before is untouched.
