@@ -113,7 +113,11 @@ def _this_host() -> str:
 
 
 def is_gone(process: str) -> bool:
-    """Whether a process of this machine has ended; of another machine's nothing is known."""
+    """Whether a process of this machine has ended; of another machine's nothing is known.
+
+    Args:
+        process: As `this_process` gives it.
+    """
     host, pid, started = process.split(" ")
     if host != _this_host():
         return False
@@ -124,7 +128,14 @@ def is_gone(process: str) -> bool:
 
 
 def monitor(model: str, stage: str, fold: int, settings: dict[str, Any]) -> TrainingMonitor:
-    """A monitor that reports to the run of this `kedro run`, if there is one."""
+    """A monitor that reports to the run of this `kedro run`, if there is one.
+
+    Args:
+        model: `teacher` or `student`.
+        stage: `lowres` or `cascade`.
+        fold: Its number.
+        settings: How it is trained: the run's parameters.
+    """
     import mlflow
 
     run = mlflow.active_run()
