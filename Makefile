@@ -24,6 +24,7 @@ demo: .venv/installed
 	@echo "Report              data/08_reporting/report.html, its figures in data/08_reporting/figures"
 	@echo "The study's graph   make viz"
 	@echo "Training curves     $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
+	@echo "                    http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 
 test: lint
 	$(BIN)/pytest

@@ -14,7 +14,10 @@ from kedro.io import DataCatalog, MemoryDataset
 from coala_kedro import tracking
 from coala_kedro.private_tags import PrivateTagsHooks
 from coala_kedro.processes import RunStoppedError
+from coala_kedro.provenance import read_provenance, write_provenance
 from coala_kedro.tracking import TrackingHooks, TrainingMonitor
+from coala_kedro.tracking.tracking_hooks import runs_page, summary_metrics
+from coala_kedro.tracking.training_runs import is_gone, this_process
 
 pytestmark = pytest.mark.xdist_group("tracking")
 
@@ -57,7 +60,7 @@ def attempt(monitor, folder, epochs, error=None):
             report(epoch, {"train_loss": -0.1 * epoch, "gpu_percent": float("nan")})
         if error:
             raise error
-    return tracking.read_provenance(folder / "mlflow_run.json")["run_id"]
+    return read_provenance(folder / "mlflow_run.json")["run_id"]
 
 
 def test_a_training_has_one_run_over_all_its_attempts(client, started, tmp_path):
@@ -111,7 +114,7 @@ def test_another_training_has_another_run(client, started, tmp_path):
 
 def test_a_run_that_the_server_does_not_know_is_made_anew(client, started, tmp_path):
     _, monitor = started()
-    tracking.write_provenance(tmp_path / "mlflow_run.json", {"run_id": "0" * 32})
+    write_provenance(tmp_path / "mlflow_run.json", {"run_id": "0" * 32})
     assert client.get_run(attempt(monitor, tmp_path, [0])).info.status == "FINISHED"
 
 
@@ -125,7 +128,7 @@ def test_without_a_run_nobody_is_told(tmp_path):
 def test_runs_whose_process_was_killed_are_marked_at_the_next_start(client, started, monkeypatch):
     parent, _ = started("hospital_a")
     experiment = client.get_run(parent).info.experiment_id
-    me = tracking._this_process()
+    me = this_process()
     host, pid, _ = me.split(" ")
     processes = {
         "ours": me,
@@ -149,6 +152,42 @@ def test_runs_whose_process_was_killed_are_marked_at_the_next_start(client, star
         client.set_terminated(run)
 
 
+@pytest.mark.parametrize(
+    ("uri", "server"),
+    [
+        ("sqlite:////home/study/mlflow.db", "http://127.0.0.1:5000"),
+        ("postgresql://study:secret@database/mlflow", "http://127.0.0.1:5000"),
+        ("http://gpu-1:5000", "http://gpu-1:5000"),
+        ("https://study:secret@mlflow.hospital.example/a/", "https://mlflow.hospital.example/a"),
+    ],
+)
+def test_the_address_of_the_runs_opens_the_runs_and_tells_no_password(uri, server):
+    page = runs_page(uri, "7")
+    assert page.split(",")[0] == f"{server}/#/experiments/7/runs?workflowType=machine_learning"
+    assert ("once `mlflow ui` has started" in page) == ("http" not in uri)
+
+
+def test_a_run_ends_with_the_address_of_the_runs(client, started, caplog):
+    parent, _ = started()
+    experiment = client.get_run(parent).info.experiment_id
+    hooks = TrackingHooks()
+    hooks.before_pipeline_run(DataCatalog())
+    with caplog.at_level("INFO"):
+        hooks.after_pipeline_run()
+    assert f"/#/experiments/{experiment}/runs?workflowType=machine_learning" in caplog.messages[-1]
+
+
+def test_the_experiment_is_one_of_training_and_says_where_its_runs_are(client, started):
+    parent, _ = started()
+    experiment = client.get_run(parent).info.experiment_id
+    tags = client.get_experiment(experiment).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "Model training" in tags["mlflow.note.content"]
+    client.set_experiment_tag(experiment, "mlflow.note.content", "Our study.")
+    started()
+    assert client.get_experiment(experiment).tags["mlflow.note.content"] == "Our study."
+
+
 def test_figures_are_named_by_all_that_tells_them_apart():
     from mlflow.utils.validation import _validate_metric_name
 
@@ -160,7 +199,7 @@ def test_figures_are_named_by_all_that_tells_them_apart():
         ],
         columns=["model", "cohort", "grouping", "group", "metric", "value", "n_scans"],
     )
-    metrics = tracking.summary_metrics(summary)
+    metrics = summary_metrics(summary)
     assert metrics == {
         "student.internal.scanner.Maker __ 1_.dice_mean": 0.8,
         "student.internal.TTV.from 100 mL.dice_mean": 0.9,
@@ -216,8 +255,8 @@ def test_tags_tell_who_and_where_if_they_are_asked_to(kedro_run):
 
 
 def test_a_host_is_told_from_others_without_its_name():
-    assert socket.gethostname() not in tracking._this_process()
-    assert not tracking._is_gone(tracking._this_process())
+    assert socket.gethostname() not in this_process()
+    assert not is_gone(this_process())
 
 
 def test_the_parameter_is_true_or_false(kedro_run):

@@ -220,6 +220,28 @@ def test_mlflow_has_the_summary_and_the_results(tracked, miniature):
         ]
 
 
+def test_mlflow_has_the_models_with_their_cards_and_what_they_were_trained_on(tracked, miniature):
+    client, parent, _ = tracked
+    for model in MODELS:
+        folder = miniature.data / "06_models" / model / "Dataset001_CRLM"
+        (version,) = client.search_model_versions(f"name = 'demo-{model}'")
+        assert version.run_id == parent.info.run_id
+        assert version.description.startswith(f"# Model card: {model}")
+        assert version.tags["path"] == "/".join(folder.parts[-3:])
+        mark = json.loads((folder / "model.json").read_text())
+        assert version.tags["fingerprint"] == mark["fingerprint"]
+        assert client.list_logged_model_artifacts(version.source.rpartition("/")[2]) == []
+    run = client.get_run(parent.info.run_id)
+    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {
+        f"{model}.training_set" for model in MODELS
+    }
+
+
+def test_a_run_ends_with_the_address_of_its_runs_in_mlflow(miniature):
+    last = (miniature.project / "first.log").read_text().splitlines()[-1]
+    assert "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning" in last
+
+
 def test_a_first_run_alarms_nobody(miniature):
     log = (miniature.project / "first.log").read_text()
     assert "INFO" in log

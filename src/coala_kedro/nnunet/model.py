@@ -71,6 +71,11 @@ class TrainedModel:
         return self.formerly or self.fingerprint
 
     @property
+    def files(self) -> list[Path]:
+        """All that it predicts from: plans, descriptions and weights of both stages."""
+        return _files(self.path)
+
+    @property
     def n_folds(self) -> int:
         """Number of folds in the ensemble."""
         return len(self.folds)
@@ -252,14 +257,17 @@ def _validated_in(folder: Path, file_ending: str) -> set[str]:
     return {orientation_of(read_grid(file)) for file in files}
 
 
+def _files(path: Path) -> list[Path]:
+    folders = [_stage_folder(path, stage) for stage in CONFIGURATIONS]
+    patterns = ("plans.json", "dataset.json", f"fold_*/{FINAL}")
+    return [file for f in folders for pattern in patterns for file in sorted(f.glob(pattern))]
+
+
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
-    for stage in CONFIGURATIONS:
-        folder = _stage_folder(path, stage)
-        described = [folder / "plans.json", folder / "dataset.json"]
-        for file in [*described, *sorted(folder.glob(f"fold_*/{FINAL}"))]:
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    for file in _files(path):
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()[:16]
 
 

@@ -26,10 +26,20 @@ _SOFTWARE = ("coala_kedro", "nnunetv2", "torch")
 
 
 class AttemptRecord:
-    """One attempt at a training, written anew after every epoch."""
+    """One attempt at a training, written anew after every epoch.
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self._file, self._started = folder / _RECORD, time.monotonic()
+    It is the one record of a training's curves: the frame, progress bars and MLflow come from it.
+    """
+
+    def __init__(self, folder: Path, device: str, report: Report) -> None:
+        """Begin an attempt.
+
+        Args:
+            folder: Of the training.
+            device: Its name.
+            report: Called with every epoch that is noted.
+        """
+        self._file, self._started, self._report = folder / _RECORD, time.monotonic(), report
         self._attempts = _attempts(folder)
         self._attempt: dict[str, Any] = {
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -50,7 +60,7 @@ class AttemptRecord:
         self._write("finished")
 
     def report(self, epoch: int, figures: dict[str, float]) -> None:
-        """Note an epoch's figures.
+        """Note an epoch's figures, and tell of them.
 
         Args:
             epoch: From 0.
@@ -58,6 +68,7 @@ class AttemptRecord:
         """
         self._attempt["epochs"].append({"epoch": epoch, **figures})
         self._write("running")
+        self._report(epoch, figures)
 
     def _write(self, status: str) -> None:
         seconds = round(time.monotonic() - self._started, 1)

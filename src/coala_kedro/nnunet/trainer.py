@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import random
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from nnunetv2.training.logging.nnunet_logger import MetaLogger
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -23,13 +23,13 @@ from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import TRAINER_NAME
 from coala_kedro.processes import RunStoppedError
 
-_KEYS = {
-    "train_losses": "train_loss",
-    "val_losses": "validation_loss",
-    "lrs": "learning_rate",
-    "mean_fg_dice": "pseudo_dice_mean",
-    f"dice_per_class_or_region/class_{CRLM}": "pseudo_dice_crlm",
+_FIGURES = {
+    "train_loss": "train_losses",
+    "validation_loss": "val_losses",
+    "learning_rate": "lrs",
+    "pseudo_dice_mean": "mean_fg_dice",
 }
+"""An epoch's figures, and what nnU-Net's log calls them."""
 
 
 class FoldTrainer(nnUNetTrainer):
@@ -123,7 +123,7 @@ class FoldTrainer(nnUNetTrainer):
             batch: As nnU-Net's loader makes it.
 
         Raises:
-            WorkStoppedError: There is a reason; a checkpoint of the epoch's start is written.
+            RunStoppedError: There is a reason; a checkpoint of the epoch's start is written.
         """
         if reason := self.reason_to_stop():
             write_checkpoint(Path(self.output_folder) / LATEST, self.epoch_start)
@@ -206,31 +206,32 @@ FoldTrainer.__name__ = TRAINER_NAME
 
 
 class EpochLogger:
-    """A logger in nnU-Net's sense that hands on each epoch's figures when it ends."""
+    """A logger in nnU-Net's sense that reads its log, and hands the figures on, at an epoch's end.
 
-    def __init__(self, usage: Callable[[], dict[str, float]], *reports: Report) -> None:
-        self._usage, self._reports = usage, reports
-        self._figures: dict[str, float] = {}
-        self._started = time.monotonic()
+    That is before the epoch's checkpoint is written: a record may hold an epoch that is trained
+    again, and lacks none.
+    """
+
+    def __init__(
+        self, log: MetaLogger, usage: Callable[[], dict[str, float]], report: Report
+    ) -> None:
+        self._log, self._usage, self._report = log, usage, report
 
     def log(self, key: str, value: Any, step: int) -> None:
-        """Collect one figure; at the epoch's end all are reported.
+        """Hand on the figures of an epoch whose end is logged.
 
         Args:
-            key: nnU-Net's name of the figure.
-            value: The figure.
+            key: nnU-Net's name of what is logged.
+            value: What is logged.
             step: The epoch, from 0.
         """
-        if key == "epoch_start_timestamps":
-            self._started = time.monotonic()
-        if key in _KEYS:
-            self._figures[_KEYS[key]] = float(value)
-        if key == "epoch_end_timestamps":
-            seconds = time.monotonic() - self._started
-            figures = {**self._figures, "epoch_seconds": seconds, **self._usage()}
-            for report in self._reports:
-                report(step, figures)
-            self._figures.clear()
+        if key != "epoch_end_timestamps":
+            return
+        logged = self._log.get_value
+        figures = {name: float(logged(key, step)) for name, key in _FIGURES.items()}
+        figures["pseudo_dice_crlm"] = float(logged("dice_per_class_or_region", step)[CRLM - 1])
+        figures["epoch_seconds"] = value - logged("epoch_start_timestamps", step)
+        self._report(step, figures | self._usage())
 
     def log_summary(self, key: str, value: Any) -> None:
         """Log nothing: the final validation is read from its file.

@@ -201,25 +201,25 @@ def _train(job: Job, monitor: Monitor) -> None:
         nnunet_paths(job.prepared, results=job.folder.parents[2]),
         logged(job.folder / LOG),
         monitor(job.folder) as report,
-        AttemptRecord(job.folder, _device_name(job.compute))() as record,
+        AttemptRecord(job.folder, _device_name(job.compute), report)() as record,
     ):
         remove_partial(job.folder)
         guards.check_preprocessed(job.prepared, job.cases)
         if job.stage == "cascade":
             guards.check_handed_on(job.earlier, job.handed_on, job.cases)
         try:
-            trainer = _trained(job, record.report, report)
+            trainer = _trained(job, record.report)
         except guards.LossNotFiniteError as error:
             trainer = None
             print(f"{error} Once more from the last checkpoint.")  # noqa: T201
-        trainer = trainer or _trained(job, record.report, report)
+        trainer = trainer or _trained(job, record.report)
         further = job.handed_on if job.stage == "lowres" else None
         validate(trainer, job.prepared, job.split.validation, further)
         if job.stage == "lowres":
             guards.hand_on(job.folder, job.handed_on, job.split.validation)
 
 
-def _trained(job: Job, *reports: Report) -> FoldTrainer:
+def _trained(job: Job, report: Report) -> FoldTrainer:
     """The fold's trainer at the end of its training; what is left of it is done here."""
     import torch
 
@@ -235,7 +235,7 @@ def _trained(job: Job, *reports: Report) -> FoldTrainer:
             trainer.initialize()
         _check_machine(job, trainer)
         with Usage(trainer.device).watched() as usage:
-            trainer.logger.loggers.append(EpochLogger(usage.take, *reports))
+            trainer.logger.loggers.append(EpochLogger(trainer.logger, usage.take, report))
             try:
                 trainer.run_training()
             except BaseException:

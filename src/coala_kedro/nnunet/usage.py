@@ -1,9 +1,12 @@
-"""How busy a training keeps its machine, epoch by epoch."""
+"""How busy a training keeps its processes and its GPU, epoch by epoch.
 
-from __future__ import annotations
+MLflow's `log_system_metrics` tells of the whole machine and all its GPUs, which trainings share,
+ends for good when its server is away once, and leaves nothing for `training_curves.csv`.
+"""
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -13,54 +16,48 @@ _EVERY_S = 5.0
 
 
 class Usage:
-    """Means, over the time since it was last asked, of what this process and its GPU do."""
+    """What this process, those it started and its GPU did since it was last asked."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._processes: dict[int, psutil.Process] = {}
-        self._samples: list[dict[str, float]] = []
-        self._ended, self._turn = threading.Event(), threading.Lock()
+        self._asked, self._cpu_seconds = 0.0, 0.0
+        self._gpu_percent: list[float] = []
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[Usage]:
-        """Sample in the background."""
-        self._sample()  # what a process used is told since it was last asked
-        thread = threading.Thread(target=self._watch, daemon=True)
-        thread.start()
+    def watched(self) -> Iterator["Usage"]:
+        """Look at the GPU in the background: NVIDIA's library tells of the last second alone."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(_EVERY_S):
+                self._look()
+
+        self.take()
+        threading.Thread(target=watch, daemon=True).start()
         try:
             yield self
         finally:
-            self._ended.set()
-            thread.join()
+            ended.set()
 
     def take(self) -> dict[str, float]:
         """`cpu_percent` (100 a core), `memory_gb`; on a GPU `gpu_percent`, `gpu_memory_gb`."""
-        with self._turn:
-            samples, self._samples = self._samples or [self._sample()], []
-        known = {name for sample in samples for name in sample}
-        told = {name: [sample[name] for sample in samples if name in sample] for name in known}
-        return {name: sum(values) / len(values) for name, values in told.items()}
-
-    def _watch(self) -> None:
-        while not self._ended.wait(_EVERY_S):
-            with self._turn:
-                self._samples.append(self._sample())
-
-    def _sample(self) -> dict[str, float]:
-        me = psutil.Process()
-        alive = {p.pid: self._processes.get(p.pid, p) for p in [me, *me.children(recursive=True)]}
-        self._processes = alive
-        cpu, memory = 0.0, 0
-        for process in alive.values():
-            try:
-                cpu += process.cpu_percent()
+        seconds, memory, before = 0.0, 0, (self._asked, self._cpu_seconds)
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            with contextlib.suppress(psutil.Error):  # it has ended, or is not ours to look at
                 memory += process.memory_info().rss
-            except psutil.Error:  # it has ended, or is not ours to look at
-                continue
-        figures = {"cpu_percent": cpu, "memory_gb": memory / 1e9}
+                seconds += sum(process.cpu_times()[:4])  # with its children that have ended
+        self._asked, self._cpu_seconds = time.monotonic(), seconds
+        percent = 100 * (seconds - before[1]) / (self._asked - before[0])
+        figures = {"cpu_percent": percent, "memory_gb": memory / 1e9}
         if self._device.type == "cuda":
             free, total = torch.cuda.mem_get_info(self._device)
             figures["gpu_memory_gb"] = (total - free) / 1e9
-            with contextlib.suppress(Exception):  # where NVIDIA's library is absent or too old
-                figures["gpu_percent"] = float(torch.cuda.utilization(self._device))
+            self._look()
+            looks, self._gpu_percent = self._gpu_percent, []
+            if looks:
+                figures["gpu_percent"] = sum(looks) / len(looks)
         return figures
+
+    def _look(self) -> None:
+        with contextlib.suppress(Exception):  # no GPU, or NVIDIA's library is absent or too old
+            self._gpu_percent.append(float(torch.cuda.utilization(self._device)))

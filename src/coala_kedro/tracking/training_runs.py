@@ -1,9 +1,4 @@
-"""MLflow: the only module that imports it.
-
-kedro-mlflow opens one run per `kedro run`. This module adds a child run per training with live
-curves, which goes on when the training does, groups runs by study, and logs what the catalog asks
-for (`metadata: {mlflow: [artifact, metrics, plans]}`).
-"""
+"""MLflow's run of a training, and of which process each run is."""
 
 from __future__ import annotations
 
@@ -20,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import psutil
-from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
 
 from coala_kedro.processes import RunStoppedError
 from coala_kedro.provenance import read_provenance, write_provenance
@@ -29,26 +22,14 @@ from coala_kedro.provenance import read_provenance, write_provenance
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Before anything imports mlflow: it reports usage unless this is set.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-
 Report = Callable[[int, dict[str, float]], None]
-
-# A server that is away holds up an epoch for a minute, not for MLflow's own quarter of an hour.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 logger = logging.getLogger(__name__)
 
-_SIGNS = {"<": "below", ">": "above", "≥": "from"}
-_NOT_IN_NAMES = r"[^\w\-. :/]"
-"""What MLflow does not take in a metric's name."""
-
 _MAX_PARAMETER_LENGTH = 500
 _MAX_BATCH = 500  # MLflow takes 1000 metrics at once.
-_PLANS_FILE = "nnUNetPlans.json"
 _RUN_FILE = "mlflow_run.json"
-_PARENT, _STUDY, _PROCESS = "mlflow.parentRunId", "study", "process"
+PARENT, STUDY, PROCESS = "mlflow.parentRunId", "study", "process"
 
 
 @dataclass(frozen=True)
@@ -98,8 +79,8 @@ class TrainingMonitor:
     def _open(self, client: MlflowClient, note: Path) -> str:
         """The training's run, below this `kedro run`; a new one if the server knows none."""
         parent = client.get_run(self.parent_run_id)
-        study = parent.data.tags.get(_STUDY, "")
-        tags = {_PARENT: self.parent_run_id, _STUDY: study, _PROCESS: _this_process()}
+        study = parent.data.tags.get(STUDY, "")
+        tags = {PARENT: self.parent_run_id, STUDY: study, PROCESS: this_process()}
         noted = (read_provenance(note) or {}).get("run_id", "")
         if _is_known(client, noted):
             client.update_run(noted, status="RUNNING")
@@ -122,7 +103,7 @@ def _is_known(client: MlflowClient, run_id: str) -> bool:
         return False
 
 
-def _this_process() -> str:
+def this_process() -> str:
     """This process, told from all others on all machines, and no machine by its name."""
     return f"{_this_host()} {os.getpid()} {psutil.Process().create_time():.0f}"
 
@@ -131,8 +112,12 @@ def _this_host() -> str:
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
 
 
-def _is_gone(process: str) -> bool:
-    """Whether a process of this machine has ended; of another machine's nothing is known."""
+def is_gone(process: str) -> bool:
+    """Whether a process of this machine has ended; of another machine's nothing is known.
+
+    Args:
+        process: As `this_process` gives it.
+    """
     host, pid, started = process.split(" ")
     if host != _this_host():
         return False
@@ -143,7 +128,14 @@ def _is_gone(process: str) -> bool:
 
 
 def monitor(model: str, stage: str, fold: int, settings: dict[str, Any]) -> TrainingMonitor:
-    """A monitor that reports to the run of this `kedro run`, if there is one."""
+    """A monitor that reports to the run of this `kedro run`, if there is one.
+
+    Args:
+        model: `teacher` or `student`.
+        stage: `lowres` or `cascade`.
+        fold: Its number.
+        settings: How it is trained: the run's parameters.
+    """
     import mlflow
 
     run = mlflow.active_run()
@@ -189,92 +181,3 @@ class _TrainingRun:
             yield
         except MlflowException as error:
             logger.warning("MLflow does not answer, the training goes on: %s", error)
-
-
-class TrackingHooks:
-    """Logs catalogued results to the run as they are saved.
-
-    A runner may copy it to other processes after `before_pipeline_run`: it knows where to report.
-    """
-
-    def __init__(self) -> None:
-        self._catalog: DataCatalog | None = None
-        self._run_id = ""
-        self._uri = ""
-
-    @hook_impl(trylast=True)
-    def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Remember the catalog, which says what is logged, and kedro-mlflow's run; tidy up."""
-        import mlflow
-
-        self._catalog = catalog
-        run = mlflow.active_run()
-        self._run_id = run.info.run_id if run else ""
-        self._uri = mlflow.get_tracking_uri()
-        if run:
-            client = mlflow.MlflowClient()
-            client.set_tag(self._run_id, _PROCESS, _this_process())
-            if "params:study" in catalog:
-                client.set_tag(self._run_id, _STUDY, catalog.load("params:study"))
-            _end_those_that_were_killed(client, run.info.experiment_id)
-
-    @hook_impl(tryfirst=True)
-    def before_node_run(self) -> None:
-        """Point this process at the run's server, before kedro-mlflow joins the run in it."""
-        import mlflow
-
-        if mlflow.get_tracking_uri() != self._uri:
-            mlflow.set_tracking_uri(self._uri)
-
-    @hook_impl
-    def on_pipeline_error(self) -> None:
-        """Mark trainings whose process was killed as failed: they could not say so themselves."""
-        if not self._run_id:
-            return
-        from mlflow import MlflowClient
-
-        client = MlflowClient()
-        experiment = client.get_run(self._run_id).info.experiment_id
-        below = f"tags.`{_PARENT}` = '{self._run_id}' and attributes.status = 'RUNNING'"
-        for child in client.search_runs([experiment], below):
-            client.set_terminated(child.info.run_id, "FAILED")
-
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Log a dataset whose metadata asks for it."""
-        import mlflow
-
-        if self._catalog is None or mlflow.active_run() is None:
-            return
-        dataset: Any = self._catalog.get(dataset_name)
-        wanted = (getattr(dataset, "metadata", None) or {}).get("mlflow", [])
-        if "artifact" in wanted:
-            for path in getattr(dataset, "artifacts", [dataset._filepath]):
-                mlflow.log_artifact(str(path))
-        if "metrics" in wanted:
-            mlflow.log_metrics(summary_metrics(data))
-        if "plans" in wanted:
-            model, _ = dataset_name.split(".", maxsplit=1)
-            for plans in dataset.load().path.rglob(_PLANS_FILE):
-                mlflow.log_artifact(str(plans), artifact_path=model)
-
-
-def _end_those_that_were_killed(client: MlflowClient, experiment_id: str) -> None:
-    """Mark runs that no process of this machine works for any more, and that could not say so."""
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-        if _PROCESS in run.data.tags and _is_gone(run.data.tags[_PROCESS]):
-            client.set_terminated(run.info.run_id, "KILLED")
-
-
-def summary_metrics(summary: pd.DataFrame) -> dict[str, float]:
-    """A tidy summary's figures by name, such as `<model>.<cohort>.<subset>.<metric>`; without NaN.
-
-    Args:
-        summary: A row a figure: `value`, named by the columns up to `metric`.
-    """
-    known = summary.dropna(subset=["value"])
-    names = known.loc[:, :"metric"].astype(str).agg(".".join, axis=1)
-    for sign, word in _SIGNS.items():
-        names = names.str.replace(sign, word)
-    names = names.str.replace(_NOT_IN_NAMES, "_", regex=True)
-    return dict(zip(names, known["value"].astype(float), strict=True))
