@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import multiprocessing
-import os
 import shlex
 import signal
 import subprocess
@@ -22,6 +21,7 @@ import dask
 from dask.utils import key_split
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, Status
 
+from coala_kedro.processes import visible_gpus
 from coala_kedro.runners.settings import Cluster
 
 logger = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ def _local(settings: Cluster) -> SpecCluster:
     n_workers = settings.workers or max(1, len(gpus))
     if gpus and n_workers > len(gpus):
         raise ClusterError(
-            f"cluster.workers is {n_workers} and the GPUs are {gpus}: two trainings would share "
+            f"cluster.workers is {n_workers} and the GPUs are {[*gpus]}: two trainings would share "
             f"one. Set cluster.workers to {len(gpus)} or less."
         )
     options = {
@@ -204,16 +204,6 @@ def _local(settings: Cluster) -> SpecCluster:
         },
         silence_logs=_QUIET,
     )
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [gpu.strip() for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
-    import torch
-
-    return [str(k) for k in range(torch.cuda.device_count())]
 
 
 def _slurm(settings: Cluster) -> SpecCluster:
