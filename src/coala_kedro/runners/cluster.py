@@ -12,13 +12,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import resource_tracker
 from pathlib import Path
 
 import dask
 from dask.utils import key_split
+from dask_jobqueue import SLURMCluster
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, Status
 
 from coala_kedro.processes import visible_gpus
@@ -52,14 +53,14 @@ class OpenCluster:
 
     Attributes:
         client: Submits to it.
-        renew: Replaces what was lost; to be called from time to time.
+        renew: Replaces what was lost, for which others do not care; to be called from time to time.
         ours: Whether it ends with this run.
         n_workers: Workers that it was asked for; some may still be on their way.
     """
 
     client: Client
-    renew: Callable[[], object]
-    ours: bool
+    renew: Callable[[], object] = lambda: None
+    ours: bool = True
     n_workers: int = 1
 
     @property
@@ -124,7 +125,7 @@ def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
     if settings.kind == "scheduler":
         place = "address" if "://" in str(settings.address) else "scheduler_file"
         with Client(**{place: settings.address}, set_as_default=False) as client:
-            yield OpenCluster(client, _nothing, ours=False)
+            yield OpenCluster(client, ours=False)
         return
     with (
         dask.config.set(config),
@@ -132,12 +133,10 @@ def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
         Client(cluster, set_as_default=False) as client,
     ):
         logger.info("Dask's dashboard is at %s", cluster.dashboard_link)
-        renew = partial(_replace_lost_jobs, cluster) if settings.kind == "slurm" else _nothing
-        yield OpenCluster(client, renew, ours=True, n_workers=len(cluster.worker_spec))
-
-
-def _nothing() -> None:
-    """Local workers are replaced by their nannies, others by those who started them."""
+        opened = OpenCluster(client, n_workers=len(cluster.worker_spec))
+        if settings.kind == "slurm":  # nannies replace local workers
+            opened = replace(opened, renew=partial(_replace_lost_jobs, cluster))
+        yield opened
 
 
 @contextmanager
@@ -207,10 +206,11 @@ def _local(settings: Cluster) -> SpecCluster:
 
 
 def _slurm(settings: Cluster) -> SpecCluster:
-    from dask_jobqueue import SLURMCluster
-
     job = settings.slurm
     logs = Path(job.log_folder).absolute()
+    certificates = logs / "certificates"
+    certificates.mkdir(parents=True, exist_ok=True)
+    certificates.chmod(0o700)
     cluster = SLURMCluster(
         queue=job.queue,
         account=job.account,
@@ -234,7 +234,7 @@ def _slurm(settings: Cluster) -> SpecCluster:
         # Anybody who reaches a scheduler may run what they like: certificates of this run alone
         # let its jobs in and nobody else.
         security=True,
-        shared_temp_directory=str(_private(logs / "certificates")),
+        shared_temp_directory=str(certificates),
         scheduler_options={"dashboard_address": settings.dashboard_address},
         silence_logs=_QUIET,
     )
@@ -267,9 +267,3 @@ def _replace_lost_jobs(cluster: SpecCluster) -> None:
             logger.warning("SLURM job %s has ended: another is submitted.", job.job_id)
             del cluster.workers[name]
     cluster.scale(len(cluster.worker_spec))
-
-
-def _private(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    return folder
