@@ -15,7 +15,12 @@ from kedro.framework.hooks import hook_impl
 from coala_kedro.hooks import StopHooks
 
 class Witness:
-    "Tells which handlers stand while the run ends."
+    "Tells which handlers stand while the run ends, and refuses a run of no steps."
+    @hook_impl
+    def before_pipeline_run(self, run_params):
+        if not run_params["runtime_params"]["steps"]:
+            raise ValueError("no steps")
+
     @hook_impl(tryfirst=True)
     def on_pipeline_error(self):
         told = [signal.getsignal(n) is signal.SIG_DFL for n in (signal.SIGTERM, signal.SIGINT)]
@@ -97,6 +102,10 @@ if __name__ == "__main__":
     at = int(Path("checkpoint").read_text())
     told["more_steps"] = run(at + 3) - at
     told["handlers_after_run"] = handlers() == before
+    try:
+        run(0)
+    except ValueError:
+        told["handlers_after_refusal"] = handlers() == before
     Path("told.json").write_text(json.dumps(told))
 """
 
@@ -134,6 +143,7 @@ def test_a_stopped_session_leaves_the_next_one_alone(tiny_project, number, place
     )
     told = json.loads((tiny_project / "told.json").read_text())
     assert told.pop("error").startswith(f"RunStoppedError: {number}: the run was asked to stop")
-    assert told == {"handlers_after_stop": True, "more_steps": 3, "handlers_after_run": True}
+    assert told.pop("more_steps") == 3
+    assert told == {f"handlers_after_{end}": True for end in ("stop", "run", "refusal")}
     kills = json.loads((tiny_project / "second_signal_kills.json").read_text())
     assert kills == [place == "script"] * 2, "a second Ctrl-C must not end a notebook"

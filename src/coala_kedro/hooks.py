@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -29,13 +30,18 @@ class StopHooks:
     After the run everything is as before: the signals' handlers, and processes may start.
     """
 
-    @hook_impl(trylast=True)  # of an error in another hook's turn, hooks would not be told
-    def before_pipeline_run(self) -> None:
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(self) -> Iterator[None]:
         """Listen; a second signal ends this process at once, or is what it was at a prompt."""
-        _listen_no_longer()  # to a run whose end hooks were not told
+        _listen_no_longer()  # to a run that ended by an interrupt, of which Kedro tells no hook
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 _former[number] = signal.signal(number, _stop) or signal.SIG_DFL
+        try:
+            return (yield)
+        except BaseException:  # of another hook; Kedro tells none
+            _listen_no_longer()
+            raise
 
     @hook_impl
     def after_pipeline_run(self) -> None:
