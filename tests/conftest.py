@@ -1,3 +1,4 @@
+import re
 import subprocess
 from pathlib import Path
 
@@ -8,9 +9,22 @@ from kedro.framework.project import configure_project, settings
 
 PROJECT = Path(__file__).parents[1]
 
-# The same examples in every run, and no test that fails because a machine is slow.
-hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None)
+# The same examples in every run, few enough for all fast tests to take less than a minute, and
+# no test that fails because a machine is slow.
+hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=40)
 hypothesis.settings.load_profile("seeded")
+
+SLOW_AS_A_WHOLE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave modules and folders whose every test is slow unimported when only fast tests run."""
+    if config.option.markexpr != "not slow":
+        return None
+    modules = [collection_path, *collection_path.rglob("test_*.py")]
+    modules = [module for module in modules if module.match("test_*.py")]
+    slow = modules and all(SLOW_AS_A_WHOLE.search(module.read_text()) for module in modules)
+    return True if slow else None
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from coala_kedro.statistics.subgroups import class_table, summarise_subgroups
 from coala_kedro.statistics.worst_scans import worst_scans
 
 SHAPE, SPACING_XYZ_MM = (6, 20, 20), (2.0, 2.0, 5.0)
-SETTINGS = nodes.Statistics(n_resamples=100)
+SETTINGS = nodes.Statistics().model_copy(update={"n_resamples": 30})  # fewer than a study may
 SHIFTS = {"teacher": 2, "student": 1}
 READERS = {"reader_1": 0, "reader_2": 1, "reader_3": -1}
 

@@ -251,6 +251,7 @@ def test_a_file_that_is_not_compressed_is_read_whole(tmp_path):
     assert file_fingerprint(path) != before
 
 
+@pytest.mark.slow
 def test_is_the_same_in_another_process():
     code = (
         "import functools, sys; sys.path.insert(0, sys.argv[1]);"

@@ -15,9 +15,10 @@ import pytest
 from coala_kedro import former
 from coala_kedro.datasets import MadeFolder, MadeFolderDataset
 from coala_kedro.former import former_changes, former_fingerprint, is_former_description
-from coala_kedro.nnunet.inference import predictions
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.models.prediction import predictions
 from coala_kedro.nnunet.model import TrainedModel
-from coala_kedro.nnunet.settings import Compute, Inference, Protocol
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet
 from coala_kedro.pipelines.model_training.nodes import (
     assemble_training_set,

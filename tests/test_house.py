@@ -1,7 +1,9 @@
 """The rules of the house that no linter knows."""
 
 import ast
+import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,65 @@ def test_files_and_functions_are_short(trees):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = node.end_lineno - node.lineno + 1
                 assert lines <= 60, f"{path}: split the function {node.name}: {lines} lines"
+
+
+SOURCE = PROJECT / "src" / "coala_kedro"
+OF_KEDRO = {"__init__", "pipeline", "nodes"}
+DOCUMENTED_ELSEWHERE = {"property", "field_validator", "model_validator", "hook_impl", "command"}
+"""Decorators of functions whose arguments a library gives and explains."""
+
+
+def test_no_two_modules_or_classes_share_a_name(trees):
+    """Whoever reads a name knows which one is meant."""
+    sources = [path for path in trees if path.is_relative_to(SOURCE)]
+    names = Counter(path.stem for path in sources if path.stem not in OF_KEDRO)
+    names += Counter(
+        node.name
+        for path in sources
+        for node in ast.walk(trees[path])
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, n in names.items() if n > 1] == []
+
+
+def _public_functions(tree):
+    """Public functions and methods of a module, with the names of their arguments."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    for owner in (tree, *(node for node in classes if not node.name.startswith("_"))):
+        for function in owner.body:
+            if not isinstance(function, ast.FunctionDef) or function.name.startswith("_"):
+                continue
+            decorators = {
+                node.attr if isinstance(node, ast.Attribute) else node.id
+                for decorator in function.decorator_list
+                for node in ast.walk(decorator)
+                if isinstance(node, ast.Attribute | ast.Name)
+            }
+            of_a_dataset = owner is not tree and function.name in ("load", "save")
+            if of_a_dataset or decorators & DOCUMENTED_ELSEWHERE:
+                continue
+            given = function.args
+            arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+            arguments += filter(None, (given.vararg, given.kwarg))
+            names = [argument.arg for argument in arguments]
+            bound = owner is not tree and "staticmethod" not in decorators
+            yield function, names[bound:]
+
+
+def test_every_public_function_documents_its_arguments(trees):
+    wrong = []
+    for path in (path for path in trees if path.is_relative_to(SOURCE)):
+        for function, names in _public_functions(trees[path]):
+            text = ast.get_docstring(function) or ""
+            section = re.search(r"^Args:\n((?: {4}.*\n?|\n)*)", text, re.MULTILINE)
+            found = re.findall(
+                r"^ {4}([\w*][\w*, ]*):", section[1] if section else "", re.MULTILINE
+            )
+            documented = {name.strip("* ") for line in found for name in line.split(",")}
+            if documented != {*names}:
+                differing = ", ".join(sorted(documented ^ {*names}))
+                wrong.append(f"{path.name}: {function.name}: {differing}")
+    assert not wrong, "list each argument under `Args:`"
 
 
 def _in_text_mode(call):

@@ -6,14 +6,10 @@ import socket
 from pathlib import Path
 from types import SimpleNamespace
 
-import mlflow
 import pandas as pd
 import psutil
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from mlflow.utils.validation import _validate_metric_name
 
 from coala_kedro import tracking
 from coala_kedro.private_tags import PrivateTagsHooks
@@ -26,16 +22,19 @@ pytestmark = pytest.mark.xdist_group("tracking")
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """A server's client; its database takes seconds to make."""
+    import mlflow
+
     uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
-    yield MlflowClient(uri)
+    yield mlflow.MlflowClient(uri)
     mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture
 def started(client):
     """What a `kedro run` starts with: its run, open; yields how to start one."""
+    import mlflow
 
     def start(study="hospital_a"):
         mlflow.end_run()
@@ -86,6 +85,9 @@ def test_a_training_has_one_run_over_all_its_attempts(client, started, tmp_path)
 
 
 def test_a_training_outlives_its_server(client, started, tmp_path, monkeypatch, caplog):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
     _, monitor = started()
     take, answers = MlflowClient.log_batch, iter([False, False, True, True])
 
@@ -148,6 +150,8 @@ def test_runs_whose_process_was_killed_are_marked_at_the_next_start(client, star
 
 
 def test_figures_are_named_by_all_that_tells_them_apart():
+    from mlflow.utils.validation import _validate_metric_name
+
     summary = pd.DataFrame(
         [
             ("student", "internal", "scanner", "Maker (№ 1)", "dice_mean", 0.8, 1),
@@ -168,6 +172,8 @@ def test_figures_are_named_by_all_that_tells_them_apart():
 @pytest.fixture
 def kedro_run(client, monkeypatch):
     """Starts a run as kedro-mlflow does, with what the hook leaves of it; yields its tags."""
+    import mlflow
+
     monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"ticket": "12"}')
 
     def start(**parameters):

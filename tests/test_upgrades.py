@@ -18,11 +18,12 @@ import pandas as pd
 from coala_kedro.datasets import LazyVolume, MadeFolder
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.former import former_fingerprint
-from coala_kedro.nnunet.settings import Compute, Inference, Protocol
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.pipelines.model_training.nodes import plan_and_preprocess, train_lowres
 from coala_kedro.pipelines.preprocessing.intake import import_masks
 from coala_kedro.pipelines.preprocessing.nodes import compose_label_maps
-from coala_kedro.prediction import predict
+from coala_kedro.models.prediction import predict
 
 class Known:
     fingerprint = former_fingerprint = "known"
@@ -64,12 +65,12 @@ def edit(source, file, old, new):
 
 
 def move(source):
-    """The module that predicts gets another name."""
+    """The module that preprocesses gets another name."""
     room = source / "coala_kedro" / "nnunet"
-    (room / "inference.py").rename(room / "prediction.py")
+    (room / "planning.py").rename(room / "preparation.py")
     for path in {*source.rglob("*.py")} - {source / "coala_kedro" / "former.py"}:
         text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("nnunet.inference", "nnunet.prediction"), encoding="utf-8")
+        path.write_text(text.replace("nnunet.planning", "nnunet.preparation"), encoding="utf-8")
 
 
 SEED = "    seed: int = Field(0, ge=0)\n"
@@ -77,7 +78,7 @@ CRLM = '    Structure(13, "crlm", None, "#e53935", "94381002"),\n'
 UPGRADES = {
     "an option with a default": (
         lambda at: edit(
-            at, "nnunet/settings.py", SEED, f"{SEED}    deep_supervision: bool = True\n"
+            at, "nnunet/protocol.py", SEED, f"{SEED}    deep_supervision: bool = True\n"
         ),
         set(),
     ),

@@ -79,17 +79,27 @@ def room_in(
 
 
 def disk_full(error: OSError, folder: Path, what: str, needed_bytes: int) -> str:
-    """What to say of an error in writing; empty where the disk is not full."""
+    """What to say of an error in writing; empty where the disk is not full.
+
+    Args:
+        error: The error.
+        folder: Where was written.
+        what: What was written, such as `a volume`.
+        needed_bytes: How much room it needs.
+    """
     if error.errno is None or error.errno not in _REFUSALS:
         return ""
     return _words(error.errno, folder, what, needed_bytes)
 
 
 def force_to_disk(path: Path) -> None:
-    """Wait until a file or a folder's names are on the disk.
+    """Wait until a file, or the names in a folder, are on the disk.
+
+    Args:
+        path: The file or folder.
 
     Raises:
-        OSError: They never will be: a server tells of a full disk or quota only now.
+        OSError: They cannot be written: a server reports a full disk or quota only now.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -99,7 +109,11 @@ def force_to_disk(path: Path) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what killed processes left of files below a folder; while nobody writes there."""
+    """Remove the unfinished files that killed processes left below a folder.
+
+    Args:
+        folder: The folder; nobody may be writing there.
+    """
     for path in folder.rglob(f"{_PARTIAL}*"):
         path.unlink(missing_ok=True)
 

@@ -75,7 +75,11 @@ def recipe(name: str, version: int = 1, **constants: Any) -> Callable[[F], F]:
 
 
 def recipe_name(function: Any) -> RecipeName | None:
-    """What `recipe` has called a function; None if it has not."""
+    """The name that `recipe` has given a function; None without one.
+
+    Args:
+        function: Any callable.
+    """
     return getattr(function, _NAME_OF, None)
 
 
@@ -97,13 +101,23 @@ def fingerprint(value: Any) -> str:
 
 
 def digest(described: Any) -> str:
-    """Fingerprint of a description, see `describe`."""
+    """Fingerprint of a description.
+
+    Args:
+        described: From `describe`.
+    """
     text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def changes(before: Any, now: Any, name: str = "") -> list[str]:
-    """Names of what differs between two descriptions, such as `prepared`, `protocol.epochs`."""
+    """Names of what differs between two descriptions, such as `prepared`, `protocol.epochs`.
+
+    Args:
+        before: From `describe`.
+        now: From `describe`.
+        name: What both describe; comes before each name.
+    """
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = sorted({*before, *now})
         pairs = [(before.get(key), now.get(key), f"{name}.{key}") for key in keys]
@@ -120,14 +134,27 @@ def changes(before: Any, now: Any, name: str = "") -> list[str]:
 def file_fingerprint(path: str | os.PathLike[str]) -> str:
     """Fingerprint of a file's bytes; of a `.gz` file read from its last eight.
 
-    A gzip member ends with the CRC-32 and the length of what it holds (RFC 1952), so a cohort of
+    A gzip member ends with the CRC-32 and the length of its content (RFC 1952), so a cohort of
     80 GB is fingerprinted without reading it. A process reads a file again only if it changed.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It cannot be read, or is no file.
     """
     return _content_fingerprint(str(path), *file_version(path))
 
 
 def file_version(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    """What changes with a file, as the file system tells it."""
+    """Inode, size and times of a file, of which one changes whenever the file changes.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It is no file.
+    """
     found = Path(path).stat()
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "It is no file")  # a pipe would be read for ever
@@ -150,7 +177,11 @@ def _content_fingerprint(name: str, *version: int) -> str:
 
 
 def bound_inputs(value: Any) -> tuple[Any, dict[str, Any]]:
-    """The function of nested partials, and what is bound to its parameters by name."""
+    """The function of nested partials, and the values bound to its parameters, by name.
+
+    Args:
+        value: A partial, or any other value, to which nothing is bound.
+    """
     if not isinstance(value, functools.partial):
         return value, {}
     function = value.func
@@ -233,6 +264,9 @@ def _canonical_recipe(named: RecipeName, value: Any) -> dict[str, Any]:
 
 def canonical_data(value: Any) -> Any:
     """Frames, arrays, paths and NumPy's scalars as plain data.
+
+    Args:
+        value: One of these.
 
     Raises:
         TypeError: It is none of these.

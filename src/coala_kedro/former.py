@@ -50,8 +50,9 @@ class _Function:
 
 
 def _scan_lies_as_the_trained(inputs: Mapping[str, Any]) -> bool:
-    """Version 0.1.0 showed a model the voxels of a scan as they lay in its file."""
-    return inputs["scan"].orientation == inputs["model"].orientation
+    """Version 0.1.0 showed nnU-Net, the only kind of model it knew, voxels as they lay in files."""
+    trained_in = getattr(inputs["model"], "orientation", None)
+    return inputs["scan"].orientation == trained_in
 
 
 _STRUCTURES = "06a0c125e9029c7e"
@@ -123,7 +124,11 @@ _DECIDED_NOTHING = ("checkpoint_every_epochs",)
 
 
 def former_fingerprint(recipe: Any) -> str | None:
-    """Fingerprint that version 0.1.0 would have given a recipe; None if it made something else."""
+    """Fingerprint that version 0.1.0 gave a recipe; None if that version made something else.
+
+    Args:
+        recipe: A recipe of this version.
+    """
     try:
         return digest(_former(recipe))
     except _NoFormerError:
@@ -131,21 +136,34 @@ def former_fingerprint(recipe: Any) -> str | None:
 
 
 def formerly_linked(recipe: Any) -> Path | None:
-    """The file that version 0.1.0 let stand for what a recipe makes, if this one writes it anew."""
+    """The file that version 0.1.0 linked in place of a recipe's result, where this one writes it.
+
+    Args:
+        recipe: A recipe of this version.
+    """
     function, inputs = bound_inputs(recipe)
     named = recipe_name(function)
     return inputs["raw"].local_nifti if named and named.name == "scan" else None
 
 
 def is_former_description(described: Any) -> bool:
-    """Whether version 0.1.0 has described a recipe, or this one has."""
+    """Whether a description is of version 0.1.0.
+
+    Args:
+        described: Stored beside a result.
+    """
     if not isinstance(described, list) or not described or not isinstance(described[0], list):
         return False
     return described[0][:1] in [[function.name] for function in _RECIPES.values()]
 
 
 def former_changes(before: Any, recipe: Any) -> list[str]:
-    """Names of what a recipe would make otherwise than one that version 0.1.0 has described."""
+    """Names of what a recipe makes differently from what version 0.1.0 described.
+
+    Args:
+        before: A description of version 0.1.0.
+        recipe: A recipe of this version.
+    """
     try:
         now = _former(recipe)
     except _NoFormerError:

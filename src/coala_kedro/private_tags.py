@@ -26,6 +26,9 @@ class PrivateTagsHooks:
     def after_context_created(self, context: KedroContext) -> None:
         """Leave user, script and repository out of MLflow's tags, unless a parameter asks for them.
 
+        Args:
+            context: Kedro's, with the run's parameters.
+
         Raises:
             ValueError: The parameter is neither true nor false.
         """
@@ -39,7 +42,11 @@ class PrivateTagsHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Leave folders out of the parameters of the run, which kedro-mlflow turns into tags."""
+        """Leave folders out of the run's parameters, which kedro-mlflow turns into tags.
+
+        Args:
+            run_params: Of the run; changed in place.
+        """
         if not self._keeps_all:
             run_params["project_path"] = ""
             run_params["runtime_params"] = _without_places(run_params["runtime_params"] or {})

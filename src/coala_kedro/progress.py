@@ -91,7 +91,11 @@ class Bars:
         self._bars: dict[str, tqdm] = {}
 
     def show(self, state: State) -> None:
-        """Draw how far a piece of work is."""
+        """Draw how far a piece of work is.
+
+        Args:
+            state: Title, unit, total and number done of the work.
+        """
         if state["bar"] not in self._bars:
             self._bars[state["bar"]] = tqdm(
                 desc=state["title"],

@@ -16,14 +16,22 @@ _NUMBERS = re.compile(r"(?:[\d.,%()+\- ]|to|(?<=\d)[eE])+")
 def harmless(table: pd.DataFrame) -> pd.DataFrame:
     """Put an apostrophe before every text that a spreadsheet would take for a formula.
 
-    Cells and headings that begin with `=`, `+`, `-`, `@`, a tab or a line's end count, numbers do
-    not. What names a scanner or a folder may come from anybody. Source: OWASP, CSV injection.
+    Texts and headings that begin with `=`, `+`, `-`, `@`, a tab or a line's end are changed,
+    numbers are not. Names of scanners or folders may come from anybody. Source: OWASP, CSV
+    injection.
+
+    Args:
+        table: Any frame.
     """
     return _every_text(table, _quoted)
 
 
 def as_meant(table: pd.DataFrame) -> pd.DataFrame:
-    """A table that `harmless` was written to a file, as it was before."""
+    """Undo `harmless` on a table that was read from a file.
+
+    Args:
+        table: As read.
+    """
     return _every_text(table, _unquoted)
 
 

@@ -119,12 +119,20 @@ def _text(cell: Any) -> str:
 
 
 def as_id(text: str) -> str:
-    """An identifier as it was before a program took it for a decimal number: `12.0` is `12`."""
+    """An identifier as it was before a program took it for a decimal number: `12.0` is `12`.
+
+    Args:
+        text: A cell.
+    """
     return re.sub(r"^(\d+)\.0$", r"\1", text)
 
 
 def as_date(text: str) -> str:
-    """A date as YYYY-MM-DD, without a time of day; as it is where it is none, or could be two."""
+    """A date as YYYY-MM-DD without a time of day; unchanged if it is no date, or could be two.
+
+    Args:
+        text: A cell.
+    """
     written = _TIME.sub("", text)
     days = set()
     for form in ("%Y%m%d",) if re.fullmatch(r"\d{8}", written) else _DATES:
@@ -134,6 +142,10 @@ def as_date(text: str) -> str:
 
 
 def as_number(text: str) -> str:
-    """A number with a decimal point; as it is where it is none, or could be two, as `1,250`."""
+    """A number with a decimal point; unchanged if it is none, or could be two, such as `1,250`.
+
+    Args:
+        text: A cell.
+    """
     thousands = re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", text)
     return text.replace(",", ".") if re.fullmatch(r"[+-]?\d+,\d+", text) and not thousands else text

@@ -31,9 +31,12 @@ class CheckpointFormatError(RuntimeError):
 def check_weights(path: Path) -> None:
     """Make sure that a checkpoint can be loaded by a library that trusts it.
 
-    nnU-Net loads with `weights_only=False`: whatever code a file names is run. So torch's own safe
-    loader reads it first, with the NumPy numbers of nnU-Net's records allowed beside tensors. Only
-    what the file names is read, no weights. A file is checked once as long as it stays the same.
+    nnU-Net loads with `weights_only=False`, so code that a file names is run. Therefore torch's
+    safe loader reads it first, with the NumPy numbers of nnU-Net's records allowed beside tensors;
+    it reads no weights. A file that did not change is checked only once.
+
+    Args:
+        path: The checkpoint.
 
     Raises:
         UnsafeCheckpointError: It names code.

@@ -40,11 +40,11 @@ def outline(seed, n_readers, n_lesions):
 
 scans = st.builds(outline, st.integers(0, 2**32), st.integers(2, 5), st.integers(1, 8))
 one_small_lesion = st.builds(outline, st.integers(0, 2**32), st.integers(3, 4), st.just(1))
-a_few = settings(max_examples=15)
+a_few = settings(max_examples=8)
 
 
 @pytest.mark.slow
-@a_few
+@settings(max_examples=15)
 @given(scans | one_small_lesion)
 def test_staple_is_simpleitks(masks):
     oracle = sitk.STAPLEImageFilter()

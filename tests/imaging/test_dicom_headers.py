@@ -100,7 +100,7 @@ def test_what_stands_in_a_number_s_place_is_told_nowhere(folder, keyword, caplog
 @given(
     places=st.lists(st.tuples(st.integers(0, 1199), st.integers(0, 255)), min_size=1, max_size=20)
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_whatever_bytes_are_wrong_it_is_told_as_facts(places):
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)

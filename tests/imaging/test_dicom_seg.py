@@ -151,7 +151,7 @@ def test_what_is_no_segmentation(tmp_path):
 @given(
     places=st.lists(st.tuples(st.integers(0, 5999), st.integers(0, 255)), min_size=1, max_size=20)
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_whatever_bytes_are_wrong_it_is_a_volume_error(sound, places):
     content = bytearray(sound.read_bytes())
     for place, byte in places:

@@ -12,11 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from coala_kedro.imaging.files import (
     VolumeError,
-    is_read_alike,
     read_volume,
     read_whole_volume,
-    volume_header_facts,
 )
+from coala_kedro.imaging.nifti_facts import is_read_alike, volume_header_facts
 
 AFFINE = np.array([[-2.0, 0, 0, 10.5], [0, -2.0, 0, 20.25], [0, 0, 5.0, -30], [0, 0, 0, 1]])
 VOXELS = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)

@@ -35,7 +35,7 @@ def metastases():
 
 @pytest.fixture(scope="module")
 def phantoms(scanner, metastases):
-    return [sample(draw_patient(seed, "pre", metastases), scanner, seed) for seed in range(1, 6)]
+    return [sample(draw_patient(seed, "pre", metastases), scanner, seed) for seed in range(1, 4)]
 
 
 def reader(**changes):

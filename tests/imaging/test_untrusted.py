@@ -259,6 +259,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow  # a process of its own, which imports everything again
 def test_a_size_that_a_file_cannot_have_is_told_before_memory_is_taken(tmp_path):
     paths = []
     for kind, (name, make) in PROMISES.items():

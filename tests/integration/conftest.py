@@ -16,7 +16,8 @@ from listeners import nobody_listens
 from omegaconf import OmegaConf
 
 from coala_kedro.datasets import MadeFolderDataset
-from coala_kedro.nnunet.settings import Compute, Inference, Protocol
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.training import train_fold
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import DATASET_NAME, model_folder_name
@@ -205,22 +206,32 @@ def project_copy(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def miniature(tmp_path_factory, worker_id, conf):
+def empty_study(tmp_path_factory, conf):
+    """Makes a copy of the project that has run nothing yet."""
+    changes = OmegaConf.from_dotlist([f"{name}={value}" for name, value in MINIATURE.items()])
+    settings = OmegaConf.to_container(OmegaConf.merge(conf("demo")["parameters"], changes))
+
+    def make(name):
+        project = tmp_path_factory.mktemp(name)
+        return Study(copy_project(project), project / "data", settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory, worker_id, empty_study):
     """Five folds of both stages of teacher and student, predictions, summary and figures.
 
     It is made once: another process that runs tests copies it.
     """
-    changes = OmegaConf.from_dotlist([f"{name}={value}" for name, value in MINIATURE.items()])
-    settings = OmegaConf.to_container(OmegaConf.merge(conf("demo")["parameters"], changes))
-    project = tmp_path_factory.mktemp("miniature")
-    study = Study(project, project / "data", settings)
+    study = empty_study("miniature")
+    project = study.project
     base = tmp_path_factory.getbasetemp()
     first = (base if worker_id == "master" else base.parent) / "first_miniature"
     with FileLock(f"{first}.lock"):
         if first.exists():
             shutil.copytree(first, project, dirs_exist_ok=True)
         else:
-            copy_project(project)
             study.run("--pipelines", "demo", log=project / "first.log")
             shutil.copytree(project, first.with_suffix(".partial"))
             first.with_suffix(".partial").rename(first)

@@ -11,7 +11,7 @@ import torch
 
 from coala_kedro.anatomy import CRLM, LABELS
 from coala_kedro.datasets import LazyVolume
-from coala_kedro.nnunet.inference import predict_scan
+from coala_kedro.models.prediction import predict_scan
 from coala_kedro.nnunet.model import open_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]

@@ -15,8 +15,9 @@ from coala_kedro.datasets import MadeFolder, MadeFolderDataset
 from coala_kedro.disk import DiskFullError
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.imaging.files import read_whole_volume
+from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet.planning import prepare
-from coala_kedro.nnunet.settings import Compute, Optimiser, Planning, Protocol
+from coala_kedro.nnunet.protocol import Optimiser, Planning, Protocol
 from coala_kedro.nnunet.training import train_fold
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet
 from coala_kedro.nnunet.workspace import preprocessed_dataset

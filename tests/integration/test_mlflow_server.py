@@ -12,6 +12,8 @@ import psutil
 import pytest
 from slurm_site import free_port
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "docs" / "gpu_servers" / "mlflow_server.sh"
 
 
@@ -26,7 +28,6 @@ def listening(pid):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("host", "address"), [([], "127.0.0.1"), (["0.0.0.0"], "0.0.0.0")])
 def test_only_its_own_machine_reaches_it_unless_told_otherwise(tmp_path, host, address):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -72,7 +72,7 @@ def predict_both_stages(model, scans, settings, compute):
             return label_map, votes
 
         with mock.patch.object(inference, "_segment", watched):
-            final = inference._predict(model, scan, settings, compute)["label_maps"]
+            final = inference.predict_cascade(model, scan, settings, compute)["label_maps"]
         assert np.array_equal(stages[1], sitk.GetArrayFromImage(final))
         results[scan_id] = [np.asarray(label_map) for label_map in stages]
     return results

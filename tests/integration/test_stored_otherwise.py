@@ -14,10 +14,11 @@ from coala_kedro.anatomy import CRLM
 from coala_kedro.datasets import LazyVolume, TrainedModelDataset
 from coala_kedro.imaging.geometry import grid_differences, oriented, volume_ml_per_voxel
 from coala_kedro.imaging.label_map import crlm_mask
-from coala_kedro.nnunet.inference import predict_scan
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.models.prediction import predict_scan
 from coala_kedro.nnunet.planning import plans_of, prepare
 from coala_kedro.nnunet.process import in_own_process
-from coala_kedro.nnunet.settings import Compute, Inference, Planning
+from coala_kedro.nnunet.protocol import Planning
 from coala_kedro.nnunet.training_set import Case, TrainingSet
 from coala_kedro.nnunet.workspace import CONFIGURATIONS, preprocessed_dataset
 from coala_kedro.sources import SourceVolume

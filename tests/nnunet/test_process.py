@@ -12,8 +12,8 @@ import pytest
 from own_processes import end_waiting, is_running
 
 from coala_kedro import child_process, processes
+from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet.process import in_own_process
-from coala_kedro.nnunet.settings import Compute
 from coala_kedro.processes import ProcessDiedError, RunStoppedError
 
 pytestmark = pytest.mark.slow
@@ -278,7 +278,7 @@ def test_ends_with_its_parent_however_that_ends(compute):
     code = (
         "import os, time\n"
         "from coala_kedro.nnunet.process import in_own_process\n"
-        "from coala_kedro.nnunet.settings import Compute\n"
+        "from coala_kedro.models.parameters import Compute\n"
         f"compute = Compute.model_validate_json({compute.model_dump_json()!r})\n"
         "print(in_own_process(compute, True, os.getpid), flush=True)\n"
         "in_own_process(compute, True, time.sleep, 60)\n"

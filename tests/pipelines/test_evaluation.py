@@ -6,11 +6,10 @@ import pytest
 from evaluated import NORMAL, ODD, READERS, SHIFTS, Cohort, evaluate, through_file
 from pydantic import ValidationError
 
-from coala_kedro.nnunet.inference import predict_scan
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.models.prediction import predict, predict_scan
 from coala_kedro.nnunet.model import TrainedModel
-from coala_kedro.nnunet.settings import Compute, Inference
 from coala_kedro.pipelines.evaluation import nodes, scoring
-from coala_kedro.prediction import predict
 
 pytestmark = pytest.mark.xdist_group("evaluation")
 

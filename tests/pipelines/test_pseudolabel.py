@@ -12,15 +12,15 @@ from pydantic import ValidationError
 from coala_kedro.anatomy import CRLM, LIVER, STRUCTURES
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.fingerprint import fingerprint
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.models.prediction import predict as predict_scans
 from coala_kedro.nnunet.model import TrainedModel
-from coala_kedro.nnunet.settings import Compute, Inference
 from coala_kedro.pipelines.pseudolabel.nodes import (
     PseudoLabelling,
     compose_pseudo_label_maps,
     fold_agreement,
     review_pseudo_labels,
 )
-from coala_kedro.prediction import predict as predict_scans
 
 SPLEEN = next(s for s in STRUCTURES if s.name == "spleen")
 LIVER_TOTALSEGMENTATOR = next(s.totalsegmentator_id for s in STRUCTURES if s.id == LIVER)

@@ -13,7 +13,7 @@ from tiny_nodes import at_work_until, die, fail, listening, meet, records, where
 from coala_kedro.datasets import RecordFolderDataset
 from coala_kedro.progress import Bars
 from coala_kedro.runners import ClusterError, DaskRunner
-from coala_kedro.runners.settings import Cluster
+from coala_kedro.runners.cluster_settings import Cluster
 
 
 @pytest.fixture
@@ -121,6 +121,7 @@ def test_trainings_have_a_gpu_each_though_scans_are_under_way(catalog, tmp_path,
     assert any(overlap(scan, fold) for scan in scans for fold in folds)
 
 
+@pytest.mark.slow
 def test_nothing_listens_beyond_the_loopback(catalog):
     DaskRunner(workers=1).run(Pipeline([fold(0, listening)]), catalog)
     assert catalog.load("fold_0") == ["127.0.0.1"]

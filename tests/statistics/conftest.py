@@ -2,7 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from coala_kedro.statistics.summary import summarise
+
 VOXEL_ML = 0.002
+N_RESAMPLES = 30
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +48,8 @@ def scan_metrics():
                         }
                     )
     return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="session")
+def summary(scan_metrics):
+    return summarise(scan_metrics, N_RESAMPLES, seed=1)

@@ -77,7 +77,7 @@ def test_the_order_of_scans_changes_nothing(dice, random):
     assert there == pytest.approx(back)
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(st.integers(0, 1000))
 def test_twice_the_patients_leave_the_estimate_and_narrow_the_interval(seed):
     scans = one_scan_each(60, seed)

@@ -2,15 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from coala_kedro.statistics.metric_list import Metric
 from coala_kedro.statistics.results_table import table_2
 from coala_kedro.statistics.summary import COLUMNS, summarise
 
+pytestmark = pytest.mark.xdist_group("summary")
+
 N_RESAMPLES = 30
-
-
-@pytest.fixture(scope="module")
-def summary(scan_metrics):
-    return summarise(scan_metrics, N_RESAMPLES, seed=1)
+KEYS = ["model", "cohort", "subset", "metric"]
 
 
 def row(summary, metric, model="student", cohort="internal", subset="all"):
@@ -108,30 +107,29 @@ def test_bias_is_the_models_volume_less_the_consensus(summary, scan_metrics):
 
 
 def test_intervals_draw_patients_and_not_scans(scan_metrics):
-    alone = scan_metrics[scan_metrics["timepoint"] == "pre"]
+    scans = scans_of(scan_metrics)
+    alone = scans[scans["timepoint"] == "pre"]
     twice = alone.loc[alone.index.repeat(2)]
-    narrow, wide = (
-        summarise(scans, N_RESAMPLES, seed=1)[["ci_low", "ci_high"]] for scans in (twice, alone)
-    )
-    dice_mean = wide.index[summarise(alone, 1, seed=1)["metric"] == "dice_mean"]
-    assert len(dice_mean)
-    np.testing.assert_allclose(narrow.loc[dice_mean], wide.loc[dice_mean])
+    one, other = (row(summarise(s, N_RESAMPLES, seed=1), "dice_mean") for s in (alone, twice))
+    assert one["ci_low"] < one["ci_high"]
+    np.testing.assert_allclose(*(r[["ci_low", "ci_high"]].astype(float) for r in (one, other)))
 
 
 def test_the_order_of_scans_changes_nothing(summary, scan_metrics):
-    shuffled = scan_metrics.sample(frac=1, random_state=0)
+    shuffled = scan_metrics[scan_metrics["model"] == "student"].sample(frac=1, random_state=0)
     again = summarise(shuffled, N_RESAMPLES, seed=1)
-    keys = ["model", "cohort", "subset", "metric"]
-    one, other = (frame.set_index(keys).sort_index() for frame in (summary, again))
+    student = summary[summary["model"] == "student"]
+    one, other = (frame.set_index(KEYS).sort_index() for frame in (student, again))
     figures = ["value", "ci_low", "ci_high", "n_scans"]
     np.testing.assert_allclose(one[figures].astype(float), other[figures].astype(float))
 
 
 def test_twice_the_patients_leave_the_figures(summary, scan_metrics):
-    copies = scan_metrics.assign(
-        patient_id=scan_metrics["patient_id"] + "_again", scan_id=scan_metrics["scan_id"] + "_again"
+    scans = scan_metrics[scan_metrics["model"] == "student"]
+    copies = scans.assign(
+        patient_id=scans["patient_id"] + "_again", scan_id=scans["scan_id"] + "_again"
     )
-    twice = summarise(pd.concat([scan_metrics, copies]), N_RESAMPLES, seed=1)
+    twice = summarise(pd.concat([scans, copies]), N_RESAMPLES, seed=1)
     for metric in ("dice_mean", "dice_pooled", "volume_bias_ml", "volume_slope", "hd95_mm_mean"):
         for cohort in ("internal", "external"):
             once = row(summary, metric, cohort=cohort)
@@ -141,9 +139,11 @@ def test_twice_the_patients_leave_the_figures(summary, scan_metrics):
 
 
 def test_a_seed_gives_one_summary(scan_metrics, summary):
-    again = summarise(scan_metrics, N_RESAMPLES, seed=1)
-    assert again.equals(summary)
-    assert not summarise(scan_metrics, N_RESAMPLES, seed=2).equals(summary)
+    scans = scans_of(scan_metrics)
+    known = summary.set_index(KEYS[:2]).loc[("student", "internal")]
+    once, other = (summarise(scans, N_RESAMPLES, seed).set_index(KEYS[:2]) for seed in (1, 2))
+    assert once.equals(known)
+    assert not other.equals(known)
 
 
 def test_one_scan_is_summarised_without_error_and_without_intervals(scan_metrics):
@@ -183,6 +183,17 @@ def test_table_2_prints_the_summarys_figures(summary):
     assert table["TTV, voxels, largest, consensus"] == f"{largest:,.0f}"
     assert table["ICC of TTV, consistency (95% CI)"] == (
         f"{icc['value']:.2f} ({icc['ci_low']:.2f} to {icc['ci_high']:.2f}), excellent"
+    )
+
+
+def test_table_2_ends_with_the_metrics_that_the_list_puts_there(summary):
+    more = Metric("assd_mm_median", "pre", "ASSD, mm", ".1f", "summary", "table_2")
+    table = table_2(summary, [more])
+    assert table.iloc[:-1].equals(table_2(summary, []))
+    assd = row(summary, "assd_mm_median", cohort="external", subset="pre")
+    assert table.iloc[-1]["figure"] == "ASSD, mm (95% CI)"
+    assert table.iloc[-1]["external, student"] == (
+        f"{assd['value']:.1f} ({assd['ci_low']:.1f} to {assd['ci_high']:.1f})"
     )
 
 

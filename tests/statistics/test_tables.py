@@ -9,13 +9,11 @@ from coala_kedro.statistics.comparisons import COLUMNS, METRICS, compare, compar
 from coala_kedro.statistics.paper import compare_with_paper, paper_figures
 from coala_kedro.statistics.rater_metrics import COLUMNS as RATER_COLUMNS
 from coala_kedro.statistics.subgroups import summarise_subgroups
-from coala_kedro.statistics.summary import summarise
 from coala_kedro.statistics.worst_scans import worst_scans
 
+pytestmark = pytest.mark.xdist_group("summary")
 
-@pytest.fixture(scope="module")
-def summary(scan_metrics):
-    return summarise(scan_metrics, 30, seed=1)
+N_RESAMPLES = 30
 
 
 def of(scan_metrics, model, cohort="internal"):
@@ -37,7 +35,7 @@ def raters(scan_metrics):
 
 @pytest.fixture(scope="module")
 def tests(scan_metrics, raters):
-    return compare(scan_metrics, raters, 100, seed=0)
+    return compare(scan_metrics, raters, N_RESAMPLES, seed=0)
 
 
 def test_every_comparison_is_made_of_every_metric(tests):
@@ -61,7 +59,7 @@ def test_models_are_paired_by_scan(tests, scan_metrics):
     teacher, student = (of(scan_metrics, m).set_index("scan_id") for m in ("teacher", "student"))
     paired = (student["dice"] - teacher["dice"]).rename("difference").to_frame()
     paired["patient_id"] = student["patient_id"]
-    expected = compare_paired(paired.reset_index(), 100, seed=0)
+    expected = compare_paired(paired.reset_index(), N_RESAMPLES, seed=0)
     rows = tests.set_index(["comparison", "cohort", "metric", "test"])
     for test in expected:
         found = rows.loc[("student - teacher", "internal", "dice", test.test)]
@@ -78,7 +76,7 @@ def test_a_model_is_held_against_the_mean_of_the_readers(tests, scan_metrics):
 
 def test_without_readers_models_are_compared_alone(scan_metrics):
     empty = pd.DataFrame(columns=[*RATER_COLUMNS, *scan_metrics.columns])
-    rows = compare(scan_metrics, empty, 100, seed=0)
+    rows = compare(scan_metrics, empty, 1, seed=0)
     assert not rows["comparison"].str.contains("readers").any()
 
 
@@ -102,7 +100,7 @@ def test_groups_of_scans_are_whole(scan_metrics):
     scanners = np.where(scan_metrics["timepoint"] == "pre", "A", None)
     thickness = np.where(scan_metrics["timepoint"] == "pre", 2.0, 5.0)
     scans = scan_metrics.assign(scanner=scanners, slice_thickness_mm=thickness)
-    rows = summarise_subgroups(scans, 50, seed=0)
+    rows = summarise_subgroups(scans, 10, seed=0)
     internal = rows[(rows["model"] == "student") & (rows["cohort"] == "internal")]
     counts = internal[internal["metric"] == "dice_mean"]
     n_scans = len(of(scans, "student"))
@@ -117,7 +115,7 @@ def test_groups_of_scans_are_whole(scan_metrics):
 
 
 def test_scans_of_unknown_scanners_are_told_of(scan_metrics):
-    rows = summarise_subgroups(scan_metrics, 50, seed=0)
+    rows = summarise_subgroups(scan_metrics, 10, seed=0)
     unknown = rows[rows["grouping"].isin(["scanner", "slice thickness"])]
     assert (unknown["group"] == "not recorded").all()
 
@@ -200,6 +198,23 @@ def test_figures_of_both_models_stand_beside_the_papers(compared, summary):
         assert row["run"] == known.loc[row.name, "value"]
         assert row["ci_low"] == known.loc[row.name, "ci_low"]
         assert "-12.6 %" in row["remark"]
+
+
+def test_every_external_cohort_stands_beside_the_papers(summary):
+    of_external = summary[summary["cohort"] == "external"]
+    three = pd.concat([summary, of_external.assign(cohort="boston")])
+    cohorts = ("internal", "external", "boston")
+    compared = compare_with_paper(three, dict.fromkeys(cohorts, SCANS))
+    assert [*compared["cohort"].head(3)] == [*cohorts]
+    rows = compared.drop(columns="cohort")
+    first, boston = (
+        rows[compared["cohort"] == cohort].reset_index(drop=True)
+        for cohort in ("external", "boston")
+    )
+    pd.testing.assert_frame_equal(boston, first)
+    two = compare_with_paper(summary, dict.fromkeys(cohorts[:2], SCANS))
+    rest = compared[compared["cohort"] != "boston"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest, two)
 
 
 def test_every_figure_of_the_paper_has_its_place_and_partner(compared):

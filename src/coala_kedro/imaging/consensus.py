@@ -84,7 +84,14 @@ class VotePatterns:
         return (self.observed[:, None] >> np.arange(len(self.readers)) & 1).astype(bool)
 
     def paint(self, values: np.ndarray) -> np.ndarray:
-        """Give every voxel (z, y, x) the value of its pattern, from values of shape (P,)."""
+        """Give every voxel the value of its vote pattern.
+
+        Args:
+            values: One value a pattern, of shape (P,).
+
+        Returns:
+            Array (z, y, x) of the values' type.
+        """
         table = np.zeros(2 ** len(self.readers), dtype=values.dtype)
         table[self.observed] = values
         return replace_labels(self.code, table)

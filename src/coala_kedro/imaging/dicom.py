@@ -20,19 +20,17 @@ from coala_kedro.imaging.dicom_files import is_copy, read_folder
 from coala_kedro.imaging.dicom_headers import Numbers, SliceHeader
 from coala_kedro.imaging.dicom_origin import Facts, Origin
 from coala_kedro.imaging.dicom_stacks import (
-    SAME_POSITION_MM,
     SeriesChoice,
     Stack,
     choose_stacks,
-    count_steps,
     describe_stacks,
     interleave,
-    places,
 )
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import SPACING_TOLERANCE
 from coala_kedro.imaging.modalities import modality_name
 from coala_kedro.imaging.planes import straighten
+from coala_kedro.imaging.slice_positions import SAME_POSITION_MM, count_steps, places
 from coala_kedro.imaging.untrusted import size_fault
 
 _SAME = 1e-4

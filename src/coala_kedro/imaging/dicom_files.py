@@ -69,9 +69,12 @@ class FolderContent:
 
 
 def read_folder(folder: Path) -> FolderContent:
-    """Read the headers of a folder's files; hidden ones are left out.
+    """Read the headers of a folder's files, without those of hidden files.
 
-    What was read last is kept: a folder that did not change is not read again.
+    The last folders that were read are kept: one that did not change is not read again.
+
+    Args:
+        folder: The folder; its subfolders are counted, not read.
     """
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     listed = [(path, path.stat()) for path in files if path.is_file()]
@@ -135,7 +138,12 @@ def open_dicom(path: Path, tags: Collection[str]) -> pydicom.Dataset | None:
 
 
 def is_copy(one: SliceHeader, other: SliceHeader) -> bool:
-    """Whether two slices are the same image, or have the same pixels as they are stored."""
+    """Whether two slices are the same image, or have the same stored pixels.
+
+    Args:
+        one: A slice.
+        other: Another slice at the same place.
+    """
     if one.instance and one.instance == other.instance:
         return True
     try:
@@ -150,7 +158,11 @@ def is_copy(one: SliceHeader, other: SliceHeader) -> bool:
 
 
 def name_shape(path: Path) -> str:
-    """What is equal for the names of files that are numbered in one way."""
+    """What the names of files numbered in one way have in common, such as `im0000.dcm`.
+
+    Args:
+        path: A file; its name alone counts.
+    """
     name = path.name.lower()
     if re.fullmatch(r"[0-9a-f.-]{8,}", name):
         return "hexadecimal"

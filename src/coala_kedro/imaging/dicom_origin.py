@@ -66,5 +66,10 @@ def items_of(datasets: Iterable[Dataset], *keywords: str) -> list[Dataset]:
 
 
 def uids_of(datasets: Iterable[Dataset], keyword: str) -> frozenset[str]:
-    """The UIDs of one keyword in data sets."""
+    """The UIDs that data sets have for one keyword, without empty ones.
+
+    Args:
+        datasets: DICOM data sets or items of sequences.
+        keyword: Keyword of the UID, such as `SeriesInstanceUID`.
+    """
     return frozenset(str(dataset.get(keyword, "")) for dataset in datasets) - {""}

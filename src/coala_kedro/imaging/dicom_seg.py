@@ -27,7 +27,10 @@ _MAX_GAP = 1.5
 
 
 def seg_origin(path: Path) -> Origin:
-    """The UIDs of what a segmentation was drawn on.
+    """The UIDs of the series and images that a segmentation was drawn on.
+
+    Args:
+        path: A DICOM segmentation.
 
     Raises:
         VolumeError: The file is no DICOM segmentation, or is damaged.
@@ -90,10 +93,14 @@ def read_segments(
 
 
 def chosen_segments(labels: dict[int, str], pattern: str) -> list[int]:
-    """The numbers of the segments whose whole label matches.
+    """The numbers of the segments whose whole label matches a pattern.
+
+    Args:
+        labels: Labels of the segments by number.
+        pattern: Regular expression.
 
     Raises:
-        VolumeError: None does (code `no_segment`).
+        VolumeError: No label matches (code `no_segment`).
     """
     chosen = [number for number, label in labels.items() if re.fullmatch(pattern, label)]
     if not chosen:

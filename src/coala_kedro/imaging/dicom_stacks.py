@@ -13,10 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from coala_kedro.imaging.slice_positions import (
+    SAME_POSITION_MM,
+    Groups,
+    count_steps,
+    heights_mm,
+    places,
+)
+
 if TYPE_CHECKING:
     from coala_kedro.imaging.dicom_headers import SliceHeader  # pydicom is slow
 
-SAME_POSITION_MM = 0.01
 _REGULAR_MM = 0.1
 """How far gaps of one acquisition differ at most; positions are rounded."""
 
@@ -35,8 +42,6 @@ _ORDERED_BY = {"AcquisitionTime": "time_s", "InstanceNumber": "instance_number"}
 
 _FEW_SLICES = 3
 """Fewer of one acquisition are stacked whatever they are."""
-
-Groups = list[list["SliceHeader"]]
 
 
 class SeriesChoice(BaseModel):
@@ -82,7 +87,11 @@ class SeriesChoice(BaseModel):
         return self
 
     def fits(self, header: SliceHeader) -> bool:
-        """Whether a slice can be of the series that is meant."""
+        """Whether a slice can belong to the chosen series.
+
+        Args:
+            header: Of the slice.
+        """
         if header.modality != "CT" or header.is_localizer or header.is_secondary_capture:
             return False
         for name, meant in self.model_dump(exclude={"phase"}, exclude_none=True).items():
@@ -146,7 +155,11 @@ def choose_stacks(headers: Sequence[SliceHeader], choice: SeriesChoice | None) -
 
 
 def describe_stacks(stacks: Sequence[Stack]) -> str:
-    """Say what the stacks are; by numbers alone, for descriptions may name somebody."""
+    """Describe stacks by their numbers alone, for series descriptions may hold names.
+
+    Args:
+        stacks: Stacks of slices of one folder.
+    """
     several_series = len({stack.slices[0].series for stack in stacks}) > 1
     moments = sorted({stack.moment for stack in stacks})
     described = []
@@ -164,34 +177,14 @@ def describe_stacks(stacks: Sequence[Stack]) -> str:
 
 
 def interleave(groups: Sequence[Sequence[SliceHeader]]) -> bool:
-    """Whether slices of all groups lie between those of all others: they are acquisitions.
+    """Whether slices of all groups lie between those of all others: then they are acquisitions.
 
-    Parts of one acquisition lie beside each other instead.
+    Args:
+        groups: Groups of slices; the parts of one acquisition lie beside each other instead.
     """
-    heights_mm = [_heights_mm(group, groups[0][0]) for group in groups]
-    lowest_mm, highest_mm = max(map(min, heights_mm)), min(map(max, heights_mm))
+    heights = [heights_mm(group, groups[0][0]) for group in groups]
+    lowest_mm, highest_mm = max(map(min, heights)), min(map(max, heights))
     return min(map(len, groups)) >= _FEW_SLICES and bool(lowest_mm < highest_mm)
-
-
-def places(slices: Sequence[SliceHeader]) -> Groups:
-    """Slices at one place, together; of slices in several directions, by the first one's."""
-    heights_mm = _heights_mm(slices)
-    order = np.argsort(heights_mm, kind="stable")
-    found: Groups = []
-    last_mm = -math.inf
-    for index in order:
-        if heights_mm[index] - last_mm > SAME_POSITION_MM:
-            found.append([])
-        found[-1].append(slices[index])
-        last_mm = heights_mm[index]
-    return found
-
-
-def count_steps(gaps_mm: np.ndarray) -> tuple[np.ndarray, float]:
-    """How many usual gaps each gap between slices is, and the largest departure from that (mm)."""
-    usual_mm = float(np.median(gaps_mm))
-    steps = np.maximum(np.rint(gaps_mm / usual_mm), 1)
-    return steps, float(np.abs(gaps_mm - steps * usual_mm).max())
 
 
 def _acquisitions(slices: Sequence[SliceHeader]) -> list[Stack]:
@@ -220,7 +213,7 @@ def _by_order(slices: Sequence[SliceHeader]) -> Iterator[tuple[str, Groups]]:
         if any(value(slice_) is None for slice_ in slices):
             continue
         ordered = sorted(slices, key=value)
-        heights = np.rint(_heights_mm(ordered) / SAME_POSITION_MM).tolist()
+        heights = np.rint(heights_mm(ordered) / SAME_POSITION_MM).tolist()
         groups: Groups = [[]]
         seen: set[float] = set()
         for slice_, place in zip(ordered, heights, strict=True):
@@ -247,7 +240,7 @@ def _by_runs(slices: Sequence[SliceHeader]) -> Iterator[tuple[str, Groups]]:
         if len({value(slice_) for slice_ in slices} - {None}) < len(slices):
             continue
         ordered = sorted(slices, key=value)
-        ways_mm = np.diff(_heights_mm(ordered))
+        ways_mm = np.diff(heights_mm(ordered))
         cuts: list[int] = []
         for n in range(1, len(ways_mm)):
             first = cuts[-1] if cuts else 0
@@ -255,7 +248,7 @@ def _by_runs(slices: Sequence[SliceHeader]) -> Iterator[tuple[str, Groups]]:
                 cuts.append(n + 1)
         bounds = itertools.pairwise([0, *cuts, len(ordered)])
         groups = [ordered[begin:end] for begin, end in bounds]
-        gaps_mm = [np.abs(np.diff(_heights_mm(group))) for group in groups]
+        gaps_mm = [np.abs(np.diff(heights_mm(group))) for group in groups]
         whole = all(len(gaps) and np.ptp(gaps) <= _REGULAR_MM for gaps in gaps_mm)
         if whole and interleave(groups):
             yield name, groups
@@ -287,9 +280,5 @@ def _is_regular(slices: Sequence[SliceHeader]) -> bool:
     )
     if len(slices) == 1 or not alike or len(places(slices)) < len(slices):
         return False
-    _, off_mm = count_steps(np.diff(sorted(_heights_mm(slices))))
+    _, off_mm = count_steps(np.diff(sorted(heights_mm(slices))))
     return off_mm <= _REGULAR_MM
-
-
-def _heights_mm(slices: Sequence[SliceHeader], along: SliceHeader | None = None) -> np.ndarray:
-    return np.array([h.position_mm for h in slices]) @ (along or slices[0]).axes[2]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,10 +20,15 @@ from coala_kedro.imaging.text_headers import (
     surplus_fault,
     text_header_faults,
 )
-from coala_kedro.imaging.untrusted import MAX_VOLUME_BYTES, Fault, file_fault, size_fault
+from coala_kedro.imaging.untrusted import (
+    MAX_VOLUME_BYTES,
+    Fault,
+    content_bytes,
+    file_fault,
+    gzip_length,
+    size_fault,
+)
 
-_CHUNK_BYTES = 1 << 20
-_MAX_SURPLUS_BYTES = 1 << 28  # behind the voxels
 _NIFTI = (".nii", ".nii.gz")
 _HEADER_BYTES = 352  # of a NIfTI-1, as SimpleITK writes it
 _CUT = (OSError, EOFError, zlib.error)
@@ -52,7 +56,10 @@ class VolumeError(ValueError):
 
 
 def read_volume(path: str | Path) -> sitk.Image:
-    """Read a volume (xyz, LPS, mm), without its header's texts; NIfTI-2 and odd names too.
+    """Read a volume (xyz, LPS, mm) without its header's texts; NIfTI-2 and odd names too.
+
+    Args:
+        path: A NIfTI, MetaImage, NRRD or other file that SimpleITK reads.
 
     Raises:
         VolumeError: The file is absent, cut off or no volume. NaN, which SimpleITK reads as 0 from
@@ -64,7 +71,10 @@ def read_volume(path: str | Path) -> sitk.Image:
 
 
 def read_whole_volume(path: str | Path) -> sitk.Image:
-    """Read a volume as `read_volume`, after checking header and content; twice the time.
+    """Read a volume as `read_volume` does, after checking header and content; takes twice the time.
+
+    Args:
+        path: As for `read_volume`.
 
     Raises:
         VolumeError: The file is absent, truncated, damaged or no volume; its header contradicts
@@ -122,6 +132,9 @@ def _reason(error: Exception) -> str:
 def check_file(path: Path) -> None:
     """Make sure that a path can be opened, and that its header names no file elsewhere.
 
+    Args:
+        path: Of a volume.
+
     Raises:
         VolumeError: It is no file, or its data file is not beside it.
     """
@@ -158,6 +171,9 @@ def _promised_bytes(grid: sitk.ImageFileReader) -> int:
 def read_grid(path: str | Path) -> sitk.ImageFileReader:
     """Read size, spacing, origin and direction (xyz, LPS, mm) from a file's header.
 
+    Args:
+        path: Of a volume.
+
     Raises:
         VolumeError: The file is absent or no volume.
     """
@@ -172,7 +188,10 @@ def read_grid(path: str | Path) -> sitk.ImageFileReader:
 
 
 def read_texts(path: str | Path) -> dict[str, str]:
-    """Read the texts of a file's header by their keys; they may say who somebody is.
+    """Read the texts of a file's header by their keys; they may hold a patient's name.
+
+    Args:
+        path: Of a volume.
 
     Raises:
         VolumeError: The file is absent or no volume.
@@ -181,29 +200,16 @@ def read_texts(path: str | Path) -> dict[str, str]:
     return {key: header.GetMetaData(key) for key in header.GetMetaDataKeys()}
 
 
-def is_read_alike(path: Path) -> bool:
-    """Whether every program reads a `.nii.gz` as `read_volume` does, by its header alone.
-
-    Not so in other units than mm, in NIfTI-2, where only the name says gzip, and where a form of an
-    atlas stands beside the scanner's. True of what is no NIfTI.
-    """
-    nifti = NiftiFile.at(path)
-    return nifti is None or nifti.is_plain
-
-
-def volume_header_facts(path: Path) -> dict[str, bool | int | float | str]:
-    """Facts of a volume's header: `template_space`, if it is in an atlas, the atlas' code."""
-    nifti = NiftiFile.at(path)
-    return {"template_space": nifti.template_code} if nifti and nifti.template_code else {}
-
-
 def check_length(path: Path) -> None:
-    """Make sure that a NIfTI file is not cut off; SimpleITK finds it in other formats.
+    """Make sure that a NIfTI file is not cut off; SimpleITK finds that in other formats.
 
-    A gzip file ends with the length of what it holds (RFC 1952), so it need not be read.
+    A gzip file ends with the length of its content (RFC 1952), so it need not be read.
+
+    Args:
+        path: Of a volume.
 
     Raises:
-        VolumeError: It is.
+        VolumeError: It is cut off.
     """
     if not path.name.lower().endswith(_NIFTI) or not path.is_file():
         return
@@ -216,7 +222,11 @@ def check_length(path: Path) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is there and, if it is a NIfTI, not cut off; see `check_length`."""
+    """Whether a file is there and, if it is a NIfTI, not cut off; see `check_length`.
+
+    Args:
+        path: Of a volume.
+    """
     try:
         check_length(path)
     except VolumeError:
@@ -241,9 +251,9 @@ def check_content(path: Path, needed_bytes: int = 0) -> int:
     needed = max((nifti.needed_bytes if nifti else None) or 0, needed_bytes)
     try:
         if nifti:
-            n_bytes = _held_bytes(nifti.path, nifti.is_gzip, needed)
+            n_bytes = content_bytes(nifti.path, nifti.is_gzip, needed)
         else:
-            n_bytes = _held_bytes(path, path.suffix == ".gz", MAX_VOLUME_BYTES)
+            n_bytes = content_bytes(path, path.suffix == ".gz", MAX_VOLUME_BYTES)
     except _CUT as error:
         # What gzip says of another file quotes its first bytes.
         reason = "it is no gzip file" if isinstance(error, gzip.BadGzipFile) else error
@@ -257,10 +267,14 @@ def check_content(path: Path, needed_bytes: int = 0) -> int:
 
 
 def write_volume(image: sitk.Image, path: Path) -> None:
-    """Write a volume atomically, compressed where the format can; no texts of a header.
+    """Write a volume atomically, compressed where the format can, without texts of a header.
 
-    SimpleITK's NIfTI writer tells of a full disk on standard error alone, its others forget their
-    last bytes: what was written is read again before it gets its name.
+    SimpleITK's NIfTI writer reports a full disk on standard error alone, its others lose their
+    last bytes: so the file is read again before it gets its name.
+
+    Args:
+        image: The volume.
+        path: Where to write it; its suffix tells the format.
 
     Raises:
         DiskFullError: The disk is full; what was there before is untouched.
@@ -278,23 +292,3 @@ def write_volume(image: sitk.Image, path: Path) -> None:
             voxels, written = map(sitk.GetArrayFromImage, (image, read_volume(partial)))
             if not np.array_equal(voxels, written, equal_nan=True):
                 raise VolumeError("what was written is not what is read")
-
-
-def gzip_length(path: Path) -> int:
-    """Length of what a gzip file holds, modulo 2 ** 32, from its last bytes."""
-    with path.open("rb") as file:
-        file.seek(-min(4, path.stat().st_size), os.SEEK_END)
-        return int.from_bytes(file.read(), "little")
-
-
-def _held_bytes(path: Path, is_gzip: bool, promised: int) -> int:
-    """Read a gzip file to its end, where its checksum is, and count what a file holds."""
-    if not is_gzip:
-        return path.stat().st_size
-    n_bytes = 0
-    with gzip.open(path) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            n_bytes += len(chunk)
-            if n_bytes > promised + _MAX_SURPLUS_BYTES:
-                raise OSError(f"it unpacks to more than {n_bytes} bytes, and promised {promised}")
-    return n_bytes

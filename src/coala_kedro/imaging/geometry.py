@@ -59,12 +59,20 @@ def _shown(values: Sequence[float]) -> str:
 
 
 def spacing_zyx_mm(image: sitk.Image) -> tuple[float, float, float]:
-    """Voxel spacing in mm, in the order of an array's axes: zyx."""
+    """Voxel spacing in mm, in the order of an array's axes: zyx.
+
+    Args:
+        image: A three-dimensional image.
+    """
     return tuple(reversed(image.GetSpacing()))
 
 
 def volume_ml_per_voxel(image: sitk.Image) -> float:
-    """Volume of one voxel in mL."""
+    """Volume of one voxel in mL.
+
+    Args:
+        image: A three-dimensional image with its spacing in mm.
+    """
     return math.prod(image.GetSpacing()) / 1000
 
 
@@ -252,6 +260,11 @@ def labels_zyx(image: sitk.Image, name: str) -> np.ndarray:
 
 
 def replace_labels(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Replace each label of an array (z, y, x) by the table's value at that index."""
+    """Replace each label of an array by the table's value at that index.
+
+    Args:
+        labels: Whole numbers of at least 0, as an array (z, y, x).
+        table: New values, one for each label from 0 to the largest.
+    """
     # Plane by plane: numpy casts an index to 8 bytes a voxel.
     return np.stack([table[plane.astype(np.intp)] for plane in labels])

@@ -47,12 +47,19 @@ class VolumeIdentity:
         return fingerprint([*self.voxels, *grid.GetSize(), *rounded])
 
     def is_same(self, other: VolumeIdentity) -> bool:
-        """Whether two files hold the same voxels in the same place."""
+        """Whether two files hold the same voxels in the same place.
+
+        Args:
+            other: Identity of the other file.
+        """
         return self.voxels == other.voxels and not grid_differences(self.grid, other.grid)
 
 
 def volume_fingerprint(path: str | Path) -> str:
-    """Fingerprint of a file's voxels and geometry; of its bytes if it is no volume.
+    """Fingerprint of a file's voxels and geometry, or of its bytes if it is no volume.
+
+    Args:
+        path: The file.
 
     Raises:
         OSError: The file cannot be read.
@@ -69,10 +76,13 @@ def _fingerprint(name: str, *_version: int) -> str:
 
 
 def volume_identity(path: str | Path) -> VolumeIdentity:
-    """Voxels and geometry of a file; of a gzipped NIfTI that is not scaled without unpacking it.
+    """Voxels and geometry of a file, without unpacking a gzipped NIfTI that is not rescaled.
+
+    Args:
+        path: A volume.
 
     Raises:
-        VolumeError: It is no volume.
+        VolumeError: The file is no volume.
     """
     grid = read_grid(path)
     if not str(path).endswith((".nii", ".nii.gz")):

@@ -93,9 +93,13 @@ def _intensities(voxels: np.ndarray) -> Facts:
 def inspect_mask(mask: sitk.Image, scan: sitk.Image) -> Facts:
     """Measure a reader's mask, as it is on the scan's grid.
 
+    Args:
+        mask: The reader's mask.
+        scan: CT of the same scan.
+
     Returns:
-        `other_grid` (in words; left out on one grid), `values` (those that are not 0, at most
-        five, joined by ", "), `n_voxels` (not 0).
+        `other_grid` (in words; left out on one grid), `values` (at most five other than 0, joined
+        by ", "), `n_voxels` (not 0).
     """
     facts: Facts = {}
     if differences := grid_differences(mask, scan):

@@ -38,5 +38,9 @@ def compose_label_map(organs: sitk.Image, lesions: sitk.Image) -> sitk.Image:
 
 
 def crlm_mask(label_map: sitk.Image) -> np.ndarray:
-    """Tell which voxels (z, y, x) of a label map are CRLM."""
+    """Which voxels of a label map are CRLM, as a bool array (z, y, x).
+
+    Args:
+        label_map: Label map of the study's structures.
+    """
     return sitk.GetArrayViewFromImage(label_map) == CRLM

@@ -14,5 +14,9 @@ _MODALITIES = frozenset(
 
 
 def modality_name(text: str) -> str:
-    """The modality, if it is one; `unknown` for whatever else a header holds there."""
+    """The DICOM modality, or `unknown` for any other text that a header holds.
+
+    Args:
+        text: Value of the header's `Modality`.
+    """
     return text if text in _MODALITIES else "unknown"

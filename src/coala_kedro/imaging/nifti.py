@@ -1,10 +1,8 @@
 """NIfTI files: what their headers say of the grid, and where they contradict themselves.
 
-A header tells the grid up to three times: `pixdim` (spacing), the qform and the sform (spacing,
-origin and direction; in use where their code is above 0). ITK, and with it nnU-Net, takes the
-spacing from `pixdim` and the rest from the sform; nibabel, and with it TotalSegmentator, takes all
-from the sform. A file whose statements differ is one volume here and another there, so it is read
-only where they agree. Standard: https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields
+A header gives the grid up to three times: `pixdim` (spacing), qform and sform. ITK and nnU-Net take
+the spacing from `pixdim`, nibabel and TotalSegmentator from the sform, so all have to agree.
+Standard: https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields
 """
 
 from __future__ import annotations
@@ -64,7 +62,7 @@ class NiftiFile:
 
     Attributes:
         path: File of the voxels; in a pair, the `.img`.
-        header: As stored.
+        header: Of nibabel, as stored.
         is_pair: Whether the header is a file of its own.
         is_gzip: Whether the voxels are compressed, whatever the name says.
     """
@@ -76,7 +74,11 @@ class NiftiFile:
 
     @classmethod
     def at(cls, path: Path) -> NiftiFile | None:
-        """Read a file's header; None for what is no NIfTI, or not to be read."""
+        """Read a file's header; None if it is no NIfTI, or cannot be read.
+
+        Args:
+            path: Either file of a pair, or a single file.
+        """
         name = path.name.lower()
         if not name.endswith((*_SINGLE, *_PAIR)):
             return None
@@ -120,11 +122,10 @@ class NiftiFile:
         return 0 if {*codes} & {*_SCANNER_CODES} else max(codes, default=0)
 
     def faults(self, n_bytes: int | None = None) -> Iterator[Fault]:
-        """Tell where the header contradicts itself or the file.
+        """Find where the header contradicts itself or the file.
 
         Args:
-            n_bytes: Length of the file of the voxels, decompressed; a file of more than the header
-                promises is at fault too.
+            n_bytes: Length of the voxels' file, decompressed; more than promised is a fault too.
 
         Yields:
             `no_orientation`, `spacing_contradiction`, `form_contradiction`,
@@ -154,7 +155,7 @@ class NiftiFile:
         return int(offset) + math.prod(self._size) * voxel_bytes
 
     def n_nonfinite_voxels(self) -> int:
-        """Count NaN and infinity as stored: SimpleITK reads zeros there (ITK pull request 6683)."""
+        """Count NaN and infinity as stored; SimpleITK reads zeros there (ITK pull request 6683)."""
         if self.header.get_data_dtype().kind != "f":
             return 0
         with _open_decompressed(self.path) as file:
@@ -162,10 +163,7 @@ class NiftiFile:
         return int(np.count_nonzero(~np.isfinite(voxels)))
 
     def read(self) -> sitk.Image:
-        """Read the volume (xyz, LPS, mm) by nibabel: where SimpleITK cannot.
-
-        Returns:
-            Image of the stored type, or 32-bit floating point where values are rescaled.
+        """Read the volume (xyz, LPS, mm) by nibabel, where SimpleITK cannot; float32 if rescaled.
 
         Raises:
             ValueError: The voxels are no numbers, or not three-dimensional.
@@ -269,7 +267,7 @@ class NiftiFile:
 
 
 def _difference(one: _Form, other: _Form) -> str:
-    """In words; empty if both forms are the same within rounding."""
+    """How two forms differ, in words; empty if they are the same within rounding."""
     names = f"the {one.name} says {{}}, the {other.name} {{}}"
     if not np.allclose(one.cosines, other.cosines, rtol=0, atol=_DIRECTION_TOLERANCE):
         axes = ["".join(nibabel.aff2axcodes(form.affine)) for form in (one, other)]

@@ -115,7 +115,13 @@ class Patient:
 
 
 def draw_patient(seed: int, timepoint: str, metastases: Metastases) -> Patient:
-    """Draw a patient; after therapy (`post`) the same metastases are smaller and fainter."""
+    """Draw a synthetic patient; after therapy the same metastases are smaller and fainter.
+
+    Args:
+        seed: Of the patient; equal seeds give the same anatomy and metastases.
+        timepoint: `pre` or `post` systemic therapy.
+        metastases: Bounds of their number, size, contrast and shrinkage.
+    """
     rng = np.random.default_rng([seed, 0])
     scale = float(rng.normal(1.0, 0.04))
     count = rng.integers(*metastases.count, endpoint=True)
@@ -165,7 +171,11 @@ class Phantom:
     grid: sitk.Image
 
     def image(self, array: np.ndarray) -> sitk.Image:
-        """An array as an image on the phantom's grid."""
+        """An array as an image on the phantom's grid.
+
+        Args:
+            array: Voxels (z, y, x) of the grid's shape.
+        """
         return image_like(array, self.grid)
 
     @property
@@ -180,7 +190,13 @@ class Phantom:
 
 
 def sample(patient: Patient, scanner: Scanner, noise_seed: int) -> Phantom:
-    """Scan a patient: anatomy on the scanner's grid, enhancement, blur and noise."""
+    """Scan a patient: anatomy on the scanner's grid, with enhancement, blur and noise.
+
+    Args:
+        patient: From `draw_patient`.
+        scanner: Grid, noise, blur and enhancement.
+        noise_seed: Of the noise.
+    """
     grid = sitk.Image(list(scanner.size_voxels), sitk.sitkUInt8)
     grid.SetSpacing(scanner.spacing_mm)
     extent = (np.array(scanner.size_voxels) - 1) * scanner.spacing_mm
@@ -211,8 +227,13 @@ def sample(patient: Patient, scanner: Scanner, noise_seed: int) -> Phantom:
 def read(phantom: Phantom, reader: Reader, seed: int) -> np.ndarray:
     """Outline the metastases as a reader would.
 
+    Args:
+        phantom: A scanned patient.
+        reader: Bias, wobble and errors of the reader.
+        seed: Of the reader's errors.
+
     Returns:
-        uint8 zyx mask, 1 where the reader sees CRLM. The largest lesion is never missed.
+        uint8 mask (z, y, x), 1 where the reader sees CRLM. The largest lesion is never missed.
     """
     rng = np.random.default_rng([seed, 3])
     points = _points(phantom.grid)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nibabel
 
-from coala_kedro.imaging.files import gzip_length
+from coala_kedro.imaging.untrusted import gzip_length
 
 _NEEDED = frozenset(
     ("sizeof_hdr", "regular", "dim", "datatype", "bitpix", "pixdim", "vox_offset", "scl_slope",
@@ -26,11 +26,14 @@ _CHUNK_BYTES = 1 << 16  # a mask may unpack to a thousand times as much
 
 
 def is_plain_nifti(path: Path) -> bool:
-    """Whether a `.nii.gz` holds voxels and where they lie, and nothing else; reads it to its end.
+    """Whether a `.nii.gz` holds voxels and their grid and nothing else; reads it to its end.
 
     Every other field of the NIfTI-1 header is empty (`descrip`, `aux_file`, `intent_name`,
-    `db_name` and what else people write into), there is no extension, nothing after the voxels,
-    and in the gzip header neither a file name nor a comment.
+    `db_name` and other free texts), there is no extension, nothing after the voxels, and in the
+    gzip header neither a file name nor a comment.
+
+    Args:
+        path: The file.
 
     Raises:
         OSError: The file cannot be read.
@@ -50,6 +53,9 @@ def is_plain_nifti(path: Path) -> bool:
 
 def looks_plain(path: Path) -> bool:
     """As `is_plain_nifti`, from the file's two ends alone: enough to notice that a file changed.
+
+    Args:
+        path: The file.
 
     Raises:
         OSError: The file cannot be read.

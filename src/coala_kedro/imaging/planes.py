@@ -25,12 +25,22 @@ _SAME_SHARE = 0.9
 
 
 def to_index(points_mm: np.ndarray, grid: Grid) -> np.ndarray:
-    """Continuous indices (N, 3; xyz) on a grid of points (N, 3; xyz, LPS, mm)."""
+    """Continuous indices (N, 3; xyz) of points on a grid.
+
+    Args:
+        points_mm: Points (N, 3; xyz, LPS, mm).
+        grid: The grid.
+    """
     return np.subtract(points_mm, grid.GetOrigin()) @ _to_index(grid).T
 
 
 def is_on_slice(index: np.ndarray, spacing_mm: float) -> bool:
-    """Whether continuous indices along one axis are those of slices, but for rounding."""
+    """Whether continuous indices along one axis are those of slices, within rounding.
+
+    Args:
+        index: Continuous indices along the axis, of shape (N,).
+        spacing_mm: Spacing along the axis.
+    """
     off = np.abs(index - np.rint(index))
     limit = min(SLICE_TOLERANCE_MM / spacing_mm, _SLICE_TOLERANCE_VOXELS)
     return bool((off <= max(limit, LATTICE_TOLERANCE)).all())

@@ -48,12 +48,20 @@ Header = Mapping[str, str]
 
 
 def data_files(path: Path) -> list[str]:
-    """Names of the files that a NRRD or MetaImage header says have the voxels, as it says them."""
+    """Names of the files that hold the voxels, as a NRRD or MetaImage header gives them.
+
+    Args:
+        path: The file with the header.
+    """
     return named_in_header(_start(path))
 
 
 def named_in_header(start: bytes) -> list[str]:
-    """Names of data files in a file's first bytes, of all that a reader might take for one."""
+    """Names of all data files in a header that any reader might open.
+
+    Args:
+        start: First bytes of a NRRD or MetaImage file.
+    """
     header = _header(start, is_nrrd=True) if start.startswith(b"NRRD") else b""
     return [
         name
@@ -80,8 +88,11 @@ def _names(value: str, further: bytes) -> list[str]:
 def data_file_fault(path: Path) -> str:
     """Why a header's data files may not be read, in words; empty if they may, or there are none.
 
-    A header could name any file of this machine, which would then be read as voxels. So they lie in
-    the header's folder, or below it, links included.
+    A header could name any file of this machine, which would then be read as voxels. So data files
+    have to lie in the header's folder or below it, links included.
+
+    Args:
+        path: The file with the header.
     """
     start, folder = _start(path), path.resolve().parent
     names, is_endless = named_in_header(start), _header(start, _is_nrrd(path)) == start
@@ -99,7 +110,11 @@ def data_file_fault(path: Path) -> str:
 
 
 def stored_bytes(path: Path) -> int:
-    """Size of a volume's file and of the data files that its header names."""
+    """Size of a volume's file and of the data files that its header names.
+
+    Args:
+        path: The file with the header.
+    """
     files = (path.parent / name for name in data_files(path))
     return path.stat().st_size + sum(file.stat().st_size for file in files if file.is_file())
 
@@ -126,7 +141,10 @@ def surplus_fault(path: Path, promised_bytes: int, n_slices: int) -> str:
 
 
 def text_header_faults(path: Path) -> Iterator[Fault]:
-    """Tell what keeps a NRRD or a MetaImage from being believed; nothing of other files.
+    """Find contradictions in the header of a NRRD or a MetaImage; none in other files.
+
+    Args:
+        path: The file with the header.
 
     Yields:
         `no_orientation`, `no_spacing`, `spacing_contradiction`, `rescale_contradiction`,

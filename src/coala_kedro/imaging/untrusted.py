@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import os
 import stat
 import zlib
 from pathlib import Path
@@ -15,6 +17,7 @@ collections have an eighth. What promises more is a mistake, or made to fill the
 _MAX_COMPRESSION = 1100
 """Times: no deflate compresses more than 1032 to 1 (zlib's technical details)."""
 _CHUNK_BYTES = 1 << 20
+_MAX_SURPLUS_BYTES = 1 << 28  # behind the voxels
 _DEFLATED, _DICOM_START_BYTES = b"1.2.840.10008.1.2.1.99", 2048
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -45,7 +48,10 @@ class Fault(NamedTuple):
 def file_fault(path: Path) -> str:
     """Why a path is no file that can be read, in words; empty if it is one.
 
-    To open a pipe would wait for ever.
+    Opening a pipe would wait for ever.
+
+    Args:
+        path: The path.
     """
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
@@ -72,13 +78,49 @@ def size_fault(promised_bytes: int, stored_bytes: int) -> str:
     return ""
 
 
+def gzip_length(path: Path) -> int:
+    """Length of a gzip file's content, modulo 2 ** 32, from the file's last bytes.
+
+    Args:
+        path: A gzip file.
+    """
+    with path.open("rb") as file:
+        file.seek(-min(4, path.stat().st_size), os.SEEK_END)
+        return int.from_bytes(file.read(), "little")
+
+
+def content_bytes(path: Path, is_gzip: bool, promised: int) -> int:
+    """Length of a file's content; a gzip file is read to its end, where its checksum is.
+
+    Args:
+        path: The file.
+        is_gzip: Whether it is compressed.
+        promised: Bytes that it should unpack to.
+
+    Raises:
+        OSError: It unpacks to far more than promised, or is damaged.
+    """
+    if not is_gzip:
+        return path.stat().st_size
+    n_bytes = 0
+    with gzip.open(path) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            n_bytes += len(chunk)
+            if n_bytes > promised + _MAX_SURPLUS_BYTES:
+                raise OSError(f"it unpacks to more than {n_bytes} bytes, and promised {promised}")
+    return n_bytes
+
+
 def check_deflated(path: Path) -> None:
-    """Make sure that a deflated DICOM file unpacks to no more than a volume; nothing of others.
+    """Make sure that a deflated DICOM file unpacks to no more than a volume; others pass.
 
     pydicom unpacks it at once, however large it becomes.
 
+    Args:
+        path: A DICOM file.
+
     Raises:
-        ValueError: It unpacks to more.
+        ValueError: It unpacks to more than `MAX_VOLUME_BYTES`.
         zlib.error: It is damaged.
     """
     with path.open("rb") as file:

@@ -27,6 +27,10 @@ def write_checkpoint(path: Path, content: bytes | memoryview) -> None:
     It is written beside its place, forced to the disk and renamed. The last `LATEST` stays as
     `PREVIOUS`.
 
+    Args:
+        path: The checkpoint's file.
+        content: Its bytes.
+
     Raises:
         CheckpointError: The disk is full. What was there before is untouched.
     """

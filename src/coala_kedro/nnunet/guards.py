@@ -29,7 +29,11 @@ class LossNotFiniteError(RuntimeError):
 
 
 def check_preprocessed(prepared: Path, cases: Iterable[str]) -> None:
-    """Every case is preprocessed for both stages: the first is trained on one and writes for both.
+    """Make sure that every case is preprocessed for both stages.
+
+    Args:
+        prepared: The prepared folder.
+        cases: Scan ids.
 
     Raises:
         GuardError: Files are missing; it names the cases.
@@ -111,7 +115,11 @@ def check_gpu_memory(needed_gb: float, free_bytes: int) -> None:
 
 
 def check_disk(folder: Path, needed_bytes: int) -> None:
-    """The disk has room for a fold.
+    """Make sure that the disk has room for a fold's checkpoints.
+
+    Args:
+        folder: Where they are written.
+        needed_bytes: From `checkpoint_bytes`.
 
     Raises:
         GuardError: It has not.
@@ -125,7 +133,12 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
 
 
 def checkpoint_bytes(network: torch.nn.Module, optimiser: str) -> int:
-    """Room that a fold's checkpoints take: weights and the optimiser's state, so many times."""
+    """Room that a fold's checkpoints take: weights and the optimiser's state, in every file.
+
+    Args:
+        network: The network to be trained.
+        optimiser: `sgd` or `adam`.
+    """
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     states = {"sgd": 1, "adam": 2}[optimiser]
     return _CHECKPOINT_FILES * weights * (1 + states)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -12,58 +11,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from coala_kedro.anatomy import CRLM, STRUCTURE_IDS
-from coala_kedro.fingerprint import recipe
+from coala_kedro.anatomy import CRLM
 from coala_kedro.imaging.geometry import image_like, oriented, put_back, spacing_zyx_mm
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.models.prediction import FOLD_VOTES, LABEL_MAP, Scan
 from coala_kedro.nnunet.checkpoints import FINAL
-from coala_kedro.nnunet.model import TrainedModel
-from coala_kedro.nnunet.process import choose_device, in_own_process
-from coala_kedro.nnunet.settings import Compute, Inference
+from coala_kedro.nnunet.process import choose_device
 from coala_kedro.weights import check_plans, check_weights
 
 if TYPE_CHECKING:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-LABEL_MAP, FOLD_VOTES = "label_maps", "fold_votes"
+    from coala_kedro.nnunet.model import TrainedModel
 
 
-@recipe("prediction", structures=STRUCTURE_IDS)
-def predict_scan(
-    model: TrainedModel, scan: Callable[[], sitk.Image], inference: Inference, compute: Compute
+def predict_cascade(
+    model: TrainedModel, scan: Scan, inference: Inference, compute: Compute
 ) -> dict[str, sitk.Image]:
-    """Predict a scan as stock nnU-Net does: lowres ensemble, then cascade ensemble on top.
-
-    The networks see the scan in the orientation they were trained in, however it is stored.
+    """Predict a scan, in nnU-Net's process; see `TrainedModel.predict`.
 
     Args:
         model: The cascade.
-        scan: Reads the CT, in HU; called in nnU-Net's process.
+        scan: Reads the CT, in HU.
         inference: Tiling and mirroring.
         compute: The machine.
-
-    Returns:
-        On the scan's grid, uint8: `label_maps`, the ensemble's label map (mean logits), and
-        `fold_votes`, for each voxel how many of the folds' cascade networks call it CRLM alone.
     """
-    return in_own_process(compute, True, _predict, model, scan, inference, compute)
-
-
-def predictions(
-    model: TrainedModel,
-    scans: Mapping[str, Callable[[], sitk.Image]],
-    inference: Inference,
-    compute: Compute,
-) -> dict[str, Callable[[], dict[str, sitk.Image]]]:
-    """Recipes by scan id; each makes what `predict_scan` returns."""
-    return {
-        scan_id: functools.partial(predict_scan, model, scan, inference, compute)
-        for scan_id, scan in scans.items()
-    }
-
-
-def _predict(
-    model: TrainedModel, scan: Callable[[], sitk.Image], inference: Inference, compute: Compute
-) -> dict[str, sitk.Image]:
     image = scan()
     turned = oriented(image, model.orientation)
     voxels = sitk.GetArrayFromImage(turned)[None].astype(np.float32)

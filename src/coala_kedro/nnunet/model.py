@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import SimpleITK as sitk
 
 from coala_kedro.anatomy import CRLM, LABELS, STRUCTURES
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.imaging.files import read_grid
 from coala_kedro.imaging.geometry import CANONICAL, orientation_of
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.models.prediction import Scan
 from coala_kedro.nnunet.checkpoints import FINAL
+from coala_kedro.nnunet.inference import predict_cascade
+from coala_kedro.nnunet.process import in_own_process
 from coala_kedro.nnunet.workspace import (
     CONFIGURATIONS,
     FILE_ENDING,
@@ -41,7 +46,7 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A cascade that can predict.
+    """A cascade that can predict; a `models.prediction.SegmentationModel`.
 
     Attributes:
         path: Folder that holds the two stock model folders.
@@ -64,6 +69,28 @@ class TrainedModel:
     def former_fingerprint(self) -> str:
         """As version 0.1.0 knew it: it showed every model the voxels as they lay in files."""
         return self.formerly or self.fingerprint
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds in the ensemble."""
+        return len(self.folds)
+
+    def predict(self, scan: Scan, inference: Inference, compute: Compute) -> dict[str, sitk.Image]:
+        """Predict a scan as stock nnU-Net does: lowres ensemble, then cascade ensemble on top.
+
+        The networks see the scan in the orientation they were trained in, however it is stored. A
+        change of what comes out raises the version of the recipe `prediction`.
+
+        Args:
+            scan: Reads the CT, in HU; called in nnU-Net's process.
+            inference: Tiling and mirroring.
+            compute: The machine.
+
+        Returns:
+            On the scan's grid, uint8: `label_maps`, the ensemble's label map (mean logits), and
+            `fold_votes`, for each voxel how many of the folds' cascade networks call it CRLM alone.
+        """
+        return in_own_process(compute, True, predict_cascade, self, scan, inference, compute)
 
     def stage_folder(self, stage: Stage) -> Path:
         """The stock model folder of a stage, as `nnUNetv2_predict_from_modelfolder` takes it."""

@@ -17,8 +17,9 @@ from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.files import VolumeError, read_grid, read_volume, write_volume
 from coala_kedro.imaging.geometry import CANONICAL, orientation_of, oriented
 from coala_kedro.locking import alone_in
+from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet.process import in_own_process
-from coala_kedro.nnunet.settings import Compute, Planning
+from coala_kedro.nnunet.protocol import Planning
 from coala_kedro.nnunet.training_set import TrainingSet, TrainingSetError
 from coala_kedro.nnunet.workspace import (
     CONFIGURATIONS,
@@ -65,7 +66,11 @@ def prepare(
 def describe(training_set: TrainingSet) -> dict:
     """The training set as nnU-Net's `dataset.json`, scans by absolute path.
 
-    `orientation` is ours: nnU-Net hands it on to the model's folder, and reads it nowhere.
+    The key `orientation` is this project's: nnU-Net copies it to the model's folder and reads it
+    nowhere.
+
+    Args:
+        training_set: Scans and label maps by scan id.
     """
     return {
         "channel_names": {"0": "CT"},
@@ -213,12 +218,20 @@ def _planner(planning: Planning) -> type[ExperimentPlanner]:
 
 
 def plans_of(prepared: Path) -> dict:
-    """nnU-Net's plans in a prepared folder."""
+    """nnU-Net's plans in a prepared folder.
+
+    Args:
+        prepared: The prepared folder.
+    """
     return json.loads((preprocessed_dataset(prepared) / PLANS_FILE).read_text(encoding="utf-8"))
 
 
 def shareable_description(prepared: Path) -> dict:
-    """`dataset.json` without the scans' paths: it is kept in checkpoints and model folders."""
+    """`dataset.json` without the scans' paths: it is kept in checkpoints and model folders.
+
+    Args:
+        prepared: The prepared folder.
+    """
     description = json.loads(
         (preprocessed_dataset(prepared) / "dataset.json").read_text(encoding="utf-8")
     )

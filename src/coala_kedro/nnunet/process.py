@@ -10,7 +10,7 @@ from multiprocessing.pool import ThreadPool
 from typing import Any, TypeVar
 
 from coala_kedro import processes
-from coala_kedro.nnunet.settings import Compute
+from coala_kedro.models.parameters import Compute
 from coala_kedro.processes import ProcessKind
 
 Result = TypeVar("Result")
@@ -60,7 +60,11 @@ def _thread_context(method: str | None = None) -> Any:
 
 
 def choose_device(compute: Compute) -> str:
-    """`cuda` or `cpu`."""
+    """The device to compute on, `cuda` or `cpu`.
+
+    Args:
+        compute: Its `device` may be `auto`: a GPU if there is one.
+    """
     if compute.device != "auto":
         return compute.device
     import torch

@@ -50,7 +50,12 @@ class AttemptRecord:
         self._write("finished")
 
     def report(self, epoch: int, figures: dict[str, float]) -> None:
-        """Note an epoch's figures."""
+        """Note an epoch's figures.
+
+        Args:
+            epoch: From 0.
+            figures: Losses, seconds and use of the machine by name.
+        """
         self._attempt["epochs"].append({"epoch": epoch, **figures})
         self._write("running")
 
@@ -61,7 +66,11 @@ class AttemptRecord:
 
 
 def epochs_done(folder: Path) -> tuple[int, float]:
-    """How many epochs of a training are done, and seconds of the last; from its record."""
+    """How many epochs of a training are done, and seconds of the last, from its record.
+
+    Args:
+        folder: Of the training.
+    """
     done = [epoch for attempt in _attempts(folder) for epoch in attempt["epochs"]]
     return (done[-1]["epoch"] + 1, done[-1]["epoch_seconds"]) if done else (0, 0.0)
 
@@ -69,10 +78,13 @@ def epochs_done(folder: Path) -> tuple[int, float]:
 def training_curves_frame(model: TrainedModel) -> pd.DataFrame:
     """Every epoch's figures of every training, in the attempt that was kept.
 
+    Args:
+        model: The trained model.
+
     Returns:
         One row per stage, fold and epoch: `stage, fold, epoch, train_loss, validation_loss,
         learning_rate, pseudo_dice_mean, pseudo_dice_crlm, epoch_seconds` and the use of the
-        machine; none of trainings that kept no record.
+        machine; no row of trainings that kept no record.
     """
     rows = [
         {"stage": stage, "fold": fold, **figures}
@@ -86,6 +98,9 @@ def training_curves_frame(model: TrainedModel) -> pd.DataFrame:
 
 def training_cost_frame(model: TrainedModel) -> pd.DataFrame:
     """What every training cost, over all its attempts.
+
+    Args:
+        model: The trained model.
 
     Returns:
         One row per stage and fold: `stage, fold, device, epochs, epochs_trained, attempts, hours`.
@@ -107,7 +122,11 @@ def training_cost_frame(model: TrainedModel) -> pd.DataFrame:
 
 
 def training_software(model: TrainedModel) -> dict[str, str]:
-    """Versions of what trained the model, by name; several where attempts differ."""
+    """Versions of the software that trained the model, by name; several where attempts differ.
+
+    Args:
+        model: The trained model.
+    """
     used = [attempt["software"] for _, _, attempts in _trainings(model) for attempt in attempts]
     return {name: ", ".join(sorted({software[name] for software in used})) for name in _SOFTWARE}
 

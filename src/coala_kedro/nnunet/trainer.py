@@ -17,8 +17,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from coala_kedro.anatomy import CRLM
 from coala_kedro.nnunet.checkpoints import LATEST, write_checkpoint
 from coala_kedro.nnunet.guards import LossNotFiniteError
+from coala_kedro.nnunet.protocol import Optimiser, Protocol
 from coala_kedro.nnunet.records import Report
-from coala_kedro.nnunet.settings import Optimiser, Protocol
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import TRAINER_NAME
 from coala_kedro.processes import RunStoppedError
@@ -117,7 +117,14 @@ class FoldTrainer(nnUNetTrainer):
         return self.split.train, self.split.validation
 
     def train_step(self, batch: dict) -> dict:
-        """A step, unless there is a reason to stop."""
+        """Train on one batch, unless there is a reason to stop.
+
+        Args:
+            batch: As nnU-Net's loader makes it.
+
+        Raises:
+            WorkStoppedError: There is a reason; a checkpoint of the epoch's start is written.
+        """
         if reason := self.reason_to_stop():
             write_checkpoint(Path(self.output_folder) / LATEST, self.epoch_start)
             raise RunStoppedError(
@@ -127,7 +134,11 @@ class FoldTrainer(nnUNetTrainer):
         return self._watched(super().train_step, batch)
 
     def validation_step(self, batch: dict) -> dict:
-        """A validation step; it meets the weights of the epoch's last step."""
+        """Validate one batch, with the weights of the epoch's last training step.
+
+        Args:
+            batch: As nnU-Net's loader makes it.
+        """
         return self._watched(super().validation_step, batch)
 
     def _watched(self, step: Callable[[dict], dict], batch: dict) -> dict:
@@ -155,7 +166,11 @@ class FoldTrainer(nnUNetTrainer):
         super().on_epoch_start()
 
     def save_checkpoint(self, filename: str) -> None:
-        """Write a checkpoint whole or not at all."""
+        """Write a checkpoint whole or not at all.
+
+        Args:
+            filename: Its path.
+        """
         write_checkpoint(Path(filename), self._serialised())
 
     def end_workers(self) -> None:
@@ -199,7 +214,13 @@ class EpochLogger:
         self._started = time.monotonic()
 
     def log(self, key: str, value: Any, step: int) -> None:
-        """Collect one figure; the epoch's end is itself logged."""
+        """Collect one figure; at the epoch's end all are reported.
+
+        Args:
+            key: nnU-Net's name of the figure.
+            value: The figure.
+            step: The epoch, from 0.
+        """
         if key == "epoch_start_timestamps":
             self._started = time.monotonic()
         if key in _KEYS:
@@ -212,7 +233,16 @@ class EpochLogger:
             self._figures.clear()
 
     def log_summary(self, key: str, value: Any) -> None:
-        """Nothing: the final validation is read from its file."""
+        """Log nothing: the final validation is read from its file.
+
+        Args:
+            key: Unused.
+            value: Unused.
+        """
 
     def update_config(self, config: dict[str, Any]) -> None:
-        """Nothing: settings are logged by the study."""
+        """Log nothing: the study logs its settings.
+
+        Args:
+            config: Unused.
+        """

@@ -20,12 +20,13 @@ from coala_kedro.child_process import logged, stoppable
 from coala_kedro.disk import DiskFullError, remove_partial
 from coala_kedro.fingerprint import recipe
 from coala_kedro.locking import alone_in
+from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet import guards
 from coala_kedro.nnunet.checkpoints import FINAL, PREVIOUS, CheckpointError, load_newest
 from coala_kedro.nnunet.planning import plans_of, shareable_description
 from coala_kedro.nnunet.process import choose_device, in_own_process
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.records import AttemptRecord, Report, epochs_done
-from coala_kedro.nnunet.settings import Compute, Protocol
 from coala_kedro.nnunet.training_set import Fold
 from coala_kedro.nnunet.workspace import (
     CONFIGURATIONS,
@@ -55,7 +56,7 @@ _OURS = (
     RunStoppedError,
     WrittenError,
 )
-"""What says what to do, once it says of which training."""
+"""Errors that say what to do; the training's name is put before their message."""
 _LOOK_EVERY_S = 1.0
 _TELL_EVERY_S = 600.0
 

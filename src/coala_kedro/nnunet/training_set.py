@@ -79,6 +79,11 @@ def split_by_patient(training_set: TrainingSet, n_folds: int, seed: int) -> list
     part: that is where its low-resolution prediction comes from. Manual and pseudo-labelled cases
     are spread evenly.
 
+    Args:
+        training_set: Cases with their patients.
+        n_folds: How many folds.
+        seed: Of the draw.
+
     Raises:
         TrainingSetError: There are fewer patients than folds.
     """

@@ -21,17 +21,29 @@ CONFIGURATIONS: dict[Stage, str] = {"lowres": "3d_lowres", "cascade": "3d_cascad
 
 
 def model_folder_name(stage: Stage) -> str:
-    """Name of the stock model folder of a stage."""
+    """Name of the stock model folder of a stage.
+
+    Args:
+        stage: `lowres` or `cascade`.
+    """
     return f"{TRAINER_NAME}__{PLANS_NAME}__{CONFIGURATIONS[stage]}"
 
 
 def raw_dataset(prepared: Path) -> Path:
-    """nnU-Net's raw dataset in a prepared folder; it refers to the scans."""
+    """nnU-Net's raw dataset in a prepared folder; it refers to the scans.
+
+    Args:
+        prepared: The prepared folder.
+    """
     return prepared / "raw" / DATASET_NAME
 
 
 def preprocessed_dataset(prepared: Path) -> Path:
-    """nnU-Net's preprocessed dataset in a prepared folder."""
+    """nnU-Net's preprocessed dataset in a prepared folder.
+
+    Args:
+        prepared: The prepared folder.
+    """
     return prepared / "preprocessed" / DATASET_NAME
 
 

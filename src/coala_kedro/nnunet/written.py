@@ -92,10 +92,18 @@ def validate(
 
 
 def voxels_of(files: Iterable[Path]) -> int:
-    """Voxels of volumes, all together; by their headers."""
+    """Number of voxels of all volumes together, from their headers.
+
+    Args:
+        files: The volumes.
+    """
     return sum(math.prod(read_grid(path).GetSize()) for path in files)
 
 
 def preprocessed_bytes(label_maps: Iterable[Path]) -> int:
-    """Room that preprocessed scans take at most, about: both stages, uncompressed."""
+    """Room that preprocessed scans take at most, about: both stages, uncompressed.
+
+    Args:
+        label_maps: Files of the scans' label maps.
+    """
     return 2 * _VOXEL_BYTES * voxels_of(label_maps)

@@ -68,7 +68,11 @@ def weights_folder() -> tuple[Path, str]:
 
 
 def download_commands(tasks: Iterable[str]) -> str:
-    """Commands that download the models of tasks, each once."""
+    """Commands that download the models of tasks, each once.
+
+    Args:
+        tasks: TotalSegmentator's names of tasks.
+    """
     commands = (f"`totalseg_download_weights -t {task}`" for task in dict.fromkeys(tasks))
     return " and ".join(commands)
 

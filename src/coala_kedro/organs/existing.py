@@ -90,7 +90,11 @@ class ExistingMasks(OrganSegmenter):
         return f"existing masks {fingerprint(given)}" if given else "existing masks"
 
     def fingerprint_for(self, scan_id: str) -> str:
-        """Fingerprint of the scan's organ mask: of what its files hold, not of their place."""
+        """Fingerprint of the content of the scan's organ mask files, wherever they lie.
+
+        Args:
+            scan_id: The scan.
+        """
         try:
             files = {name: mask.fingerprint for name, mask in self._masks(scan_id).items()}
         except DownloadError as error:
@@ -98,11 +102,23 @@ class ExistingMasks(OrganSegmenter):
         return f"{self.fingerprint} {fingerprint(files)}"
 
     def check(self, scan_id: str, scan: sitk.Image) -> None:
-        """Make sure that the scan's organ mask can be used: read it."""
+        """Make sure that the scan's organ mask can be used, by reading it.
+
+        Args:
+            scan_id: The scan.
+            scan: CT of the scan.
+
+        Raises:
+            OrganMaskError: As `segment`.
+        """
         self.segment(scan_id, scan)
 
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:
         """Read the scan's organ mask, as `OrganSegmenter.segment` describes it.
+
+        Args:
+            scan_id: The scan.
+            scan: CT of the scan.
 
         Raises:
             OrganMaskError: The mask is absent, damaged, not on the scan's grid, or holds values

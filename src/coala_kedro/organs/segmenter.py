@@ -85,14 +85,22 @@ class OrganSegmenter(Protocol):
         """The settings that decide the result, whatever the scan."""
 
     def fingerprint_for(self, scan_id: str) -> str:
-        """The settings and files that decide the result for one scan."""
+        """Fingerprint of the settings and files that decide the result for one scan.
+
+        Args:
+            scan_id: The scan.
+        """
         return self.fingerprint
 
     def check(self, scan_id: str, scan: sitk.Image) -> None:
         """Make sure that the scan's organ mask can be used, where it has been made before.
 
+        Args:
+            scan_id: The scan.
+            scan: CT of the scan.
+
         Raises:
-            OrganMaskError: It cannot.
+            OrganMaskError: It cannot be used.
         """
 
     def require(self, *, phase: bool) -> None:
@@ -111,10 +119,14 @@ class OrganSegmenter(Protocol):
         return False
 
     def contrast_phase(self, scan_id: str, scan: sitk.Image) -> Phase | None:
-        """Tell a scan's contrast phase; None if the scan does not show it.
+        """The scan's contrast phase; None if the scan does not show it.
+
+        Args:
+            scan_id: The scan.
+            scan: CT of the scan.
 
         Raises:
-            OrganSegmenterError: It fails.
+            OrganSegmenterError: It cannot be computed.
         """
         return None
 

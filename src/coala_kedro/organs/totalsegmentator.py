@@ -84,7 +84,11 @@ class TotalSegmentator(OrganSegmenter):
         return f"TotalSegmentator {version} models {self._models}"
 
     def require(self, *, phase: bool) -> None:
-        """Find the weights, those of the contrast phase's model too."""
+        """Find the weights, including those of the contrast phase's model.
+
+        Args:
+            phase: Whether the contrast phase will be checked.
+        """
         self.find_weights(*self._models)
         if phase and self.tells_phase:
             self.find_weights(CROP_3MM_MODEL)
@@ -95,11 +99,14 @@ class TotalSegmentator(OrganSegmenter):
         return _has_xgboost()
 
     def contrast_phase(self, scan_id: str, scan: sitk.Image) -> Phase | None:
-        """Tell a scan's contrast phase, as TotalSegmentator's `get_ct_contrast_phase` does.
+        """The scan's contrast phase, as TotalSegmentator's `get_ct_contrast_phase` computes it.
 
         The tool takes the median HU of twenty organs and vessels on the 3 mm segmentation; five
-        gradient boosted regressions, which come with the package, tell the seconds since the
-        injection from them.
+        gradient boosted regressions of the package turn them into seconds since the injection.
+
+        Args:
+            scan_id: The scan.
+            scan: CT of the scan.
 
         Returns:
             The phase; None if `tells_phase` is false, or if the tool finds no liver: it would call
@@ -122,7 +129,15 @@ class TotalSegmentator(OrganSegmenter):
         return Phase(cast(PhaseName, result["phase"]), float(result["probability"]))
 
     def segment(self, scan_id: str, scan: sitk.Image) -> sitk.Image:
-        """Outline the organs; the scan must be three-dimensional, and the weights there."""
+        """Outline the organs; the weights must be there.
+
+        Args:
+            scan_id: The scan.
+            scan: CT of the scan, three-dimensional.
+
+        Raises:
+            OrganSegmenterError: The scan is no single volume, or TotalSegmentator fails.
+        """
         if scan.GetDimension() != 3 or scan.GetNumberOfComponentsPerPixel() != 1:
             raise OrganSegmenterError(
                 f"Scan {scan_id} has {scan.GetDimension()} dimensions and "

@@ -10,9 +10,9 @@ import base64
 
 import jinja2
 
-from coala_kedro.report.metrics import metrics
 from coala_kedro.report.study import Study
 from coala_kedro.report.values import cohort_title
+from coala_kedro.statistics.metric_list import metrics
 
 
 def report_page(study: Study) -> str:

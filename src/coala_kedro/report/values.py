@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from coala_kedro.report.metrics import format_of
+from coala_kedro.statistics.metric_list import format_of
 
 NOT_DEFINED = "not defined"
 MISSING = {
@@ -136,7 +136,11 @@ class Frame:
             raise ValueError(f"Rows of {self.name} must be numbered from 0: reset its index.")
 
     def rows(self, **where: Any) -> pd.DataFrame:
-        """The rows whose columns have these values, with their numbers as index."""
+        """The rows whose columns have the given values, with their numbers as index.
+
+        Args:
+            where: Values by column.
+        """
         chosen = self.frame
         for column, value in where.items():
             chosen = chosen[chosen[column] == value]
@@ -236,5 +240,9 @@ def _p_value(p: float) -> str:
 
 
 def cohort_title(cohort: str) -> str:
-    """The name of a cohort in headings: `Internal cohort`."""
-    return f"{cohort.capitalize()} cohort"
+    """The name of a cohort in headings: `Internal cohort`.
+
+    Args:
+        cohort: Its name.
+    """
+    return f"{cohort.capitalize().replace('_', ' ')} cohort"

@@ -23,7 +23,7 @@ from dask_jobqueue import SLURMCluster
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, Status
 
 from coala_kedro.processes import visible_gpus
-from coala_kedro.runners.settings import Cluster
+from coala_kedro.runners.cluster_settings import Cluster
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from pluggy import PluginManager
 
 from coala_kedro.progress import Bars
 from coala_kedro.runners.cluster import GPU, ClusterError, OpenCluster, open_cluster
+from coala_kedro.runners.cluster_settings import Cluster
 from coala_kedro.runners.node_task import LOG, PACKAGE, PROGRESS, NodeTask
-from coala_kedro.runners.settings import Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ class DaskRunner(AbstractRunner):
 
     Nodes tagged `gpu` go to workers with the resource `GPU`, one at a time; where their outputs are
     made scan by scan, each scan does, so that they spread over all GPUs. The cluster is described
-    by the parameters `cluster` (`coala_kedro.runners.settings.Cluster`). Workers and this process
-    share the file system: what nodes hand on is read from the catalog's files.
+    by the parameters `cluster` (`coala_kedro.runners.cluster_settings.Cluster`). Workers and this
+    process share the file system: what nodes hand on is read from the catalog's files.
 
     A node whose worker dies is run again by another. When a node fails, those that do not need it
     go on; the run then ends with the node's error.

@@ -34,7 +34,11 @@ _DETACHED = (".mhd", ".nhdr", ".hdr", ".img")
 
 
 def is_anonymous(text: str) -> bool:
-    """Whether all its words are known to be nobody's name, and its numbers are short."""
+    """Whether all words of a text are known to be nobody's name, and its numbers are short.
+
+    Args:
+        text: Part of a path.
+    """
     return all(map(_is_known, _WORD.findall(text)))
 
 

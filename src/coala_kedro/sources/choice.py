@@ -20,13 +20,23 @@ class SourceError(ValueError):
 
 
 def readers(pattern: str, segments: Segments, values: Values) -> Collection[str]:
-    """The readers whom `segments` or `values` tell apart within each file; else only ""."""
+    """The readers whom `segments` or `values` give separately for each file; otherwise only "".
+
+    Args:
+        pattern: Of the entry; where it has {reader}, a file belongs to one reader.
+        segments: Of the entry.
+        values: Of the entry.
+    """
     by_reader = next((choice for choice in (segments, values) if isinstance(choice, Mapping)), None)
     return [""] if by_reader is None or "{reader}" in pattern else [*by_reader]
 
 
 def chosen(choice: Any, reader: str) -> Any:
     """One reader's part of an entry's `segments` or `values`.
+
+    Args:
+        choice: The entry's `segments` or `values`.
+        reader: Name of the reader.
 
     Raises:
         SourceError: They have none for this reader.
@@ -40,7 +50,11 @@ def chosen(choice: Any, reader: str) -> Any:
 
 
 def several(values: int | Sequence[int] | None) -> Sequence[int]:
-    """No value, one or several, as a sequence."""
+    """No value, one value or several values as a sequence.
+
+    Args:
+        values: An entry's `values` for one reader.
+    """
     if values is None:
         return []
     return values if isinstance(values, list | tuple) else [values]  # type: ignore[list-item]

@@ -61,11 +61,19 @@ class Proposal:
     files: dict[str, str | Path] = field(default_factory=dict)
 
     def shown(self, names: Collection[str]) -> str:
-        """A few of the names; where names are hidden, how many there are."""
+        """A few of the names, or only how many there are where names are hidden.
+
+        Args:
+            names: Of readers, labels or files.
+        """
         return f"{len(names)}, whose names are not shown" if self.hides_names else examples(names)
 
     def pattern(self, layout: Layout) -> str:
-        """The layout's pattern; without names where these are hidden."""
+        """The layout's pattern, without names where these are hidden.
+
+        Args:
+            layout: Of scans or masks.
+        """
         if not self.hides_names:
             return layout.pattern
         pattern = anonymous_pattern(layout.pattern)
@@ -83,7 +91,12 @@ class Proposal:
         }
 
     def volumes(self, layout: Layout, format: str) -> Entry:
-        """The entry of scans or masks; `format` as `find_volumes` takes it."""
+        """The catalog entry of scans or masks.
+
+        Args:
+            layout: Where they lie.
+            format: As `find_volumes` takes it.
+        """
         return {
             "type": "coala_kedro.datasets.HospitalVolumesDataset",
             **self._where(layout),
@@ -92,7 +105,11 @@ class Proposal:
         }
 
     def organs(self, layout: Layout) -> Entry:
-        """The entry of organ masks that are there."""
+        """The catalog entry of organ masks that the hospital already has.
+
+        Args:
+            layout: Where they lie.
+        """
         return TOTALSEGMENTATOR | {"segmenter": "existing_masks"} | self._where(layout)
 
     def _where(self, layout: Layout) -> Entry:
@@ -102,13 +119,22 @@ class Proposal:
         return kept | {"pattern": self.pattern(layout)}
 
     def reject(self, key: str, reason: str) -> None:
-        """Replace an entry that does not load by one that does, if there is one."""
+        """Note that an entry does not load, and replace it by one that does, if there is one.
+
+        Args:
+            key: The entry's name.
+            reason: Why it does not load.
+        """
         self.to_check.append(f"{key} does not load yet: {reason}")
         if instead := _INSTEAD.get(key.split(".")[1]):
             self.rejected[key], self.entries[key] = self.entries[key], instead
 
     def catalog(self, name: str) -> str:
-        """The text of the hospital's `catalog.yml`; what was rejected stands as comments."""
+        """The text of the hospital's `catalog.yml`; rejected entries stand there as comments.
+
+        Args:
+            name: The hospital's.
+        """
         parts = [
             f"# The hospital '{name}': what `kedro hospital new` proposed. Read it and mend it.\n"
         ]
@@ -126,5 +152,10 @@ def _yaml(key: str, entry: Entry) -> str:
 
 
 def examples(values: Collection[str], shown: int = 5) -> str:
-    """A few of many values, sorted."""
+    """A few of many values, sorted and joined by commas.
+
+    Args:
+        values: Texts.
+        shown: How many of them to show.
+    """
     return ", ".join(sorted(values)[:shown] + ["..."] * (len(values) > shown))

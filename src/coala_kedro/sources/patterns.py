@@ -107,7 +107,11 @@ def generalise(
 
 
 def volume_suffix(name: str) -> str:
-    """The ending of a file's name that tells its format."""
+    """The ending of a file's name that gives its format, such as `.nii.gz`.
+
+    Args:
+        name: Of the file.
+    """
     return next((s for s in VOLUME_SUFFIXES if name.endswith(s)), Path(name).suffix)
 
 

@@ -16,13 +16,12 @@ from coala_kedro.imaging.dicom_stacks import SeriesChoice
 from coala_kedro.imaging.files import (
     VolumeError,
     check_file,
-    is_read_alike,
     read_texts,
     read_whole_volume,
-    volume_header_facts,
 )
 from coala_kedro.imaging.geometry import Grid, paste_on_grid
 from coala_kedro.imaging.lesion_labels import select_segments, select_values
+from coala_kedro.imaging.nifti_facts import is_read_alike, volume_header_facts
 from coala_kedro.sources.anonymous import under_no_name
 from coala_kedro.sources.choice import SEGMENT_FORMATS
 from coala_kedro.sources.storage import content_fingerprint, fetched, local_path
@@ -145,7 +144,7 @@ class SourceVolume:
             return seg_origin(path)
 
     def header_facts(self, acquired_on: str = "") -> dict[str, bool | int | float | str]:
-        """What the headers tell; see `imaging.dicom.inspect_series`, `files.volume_header_facts`.
+        """Facts of the headers; see `dicom.inspect_series` and `nifti_facts.volume_header_facts`.
 
         Args:
             acquired_on: The scan table's date (ISO), to hold a DICOM series' patient against it.

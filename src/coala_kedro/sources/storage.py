@@ -55,7 +55,11 @@ class DownloadError(VolumeError):
 
 
 def local_path(location: str) -> Path | None:
-    """The path of a local location, `file://` included; None for a remote one."""
+    """The path of a local location; None for a remote one.
+
+    Args:
+        location: A path, or a URL such as `file:///data` or `s3://bucket/scans`.
+    """
     if location.startswith(("file://", "local://")):
         return Path(location.partition("://")[2])
     return None if "://" in location else Path(location)
@@ -148,7 +152,11 @@ class Remote:
         self._place = place.rstrip("/")
 
     def find(self, folders: bool = False) -> Collection[str]:
-        """Files below the folder, or the folders that hold files; relative, none hidden."""
+        """Files below the folder, as relative paths; hidden ones are left out.
+
+        Args:
+            folders: Whether to list the folders that hold files instead.
+        """
         names = [name[len(self._place) :].lstrip("/") for name in self._retried(self._find)]
         shown = [name for name in names if not any(map(_hidden, name.split("/")))]
         return {name.rpartition("/")[0] for name in shown} if folders else shown
@@ -158,7 +166,11 @@ class Remote:
         return self._retried(self._files)
 
     def download(self, cache: Path) -> Path:
-        """Copy it into a local folder; the path of the copy, which is whole."""
+        """Download the file or folder; returns the path of the whole copy.
+
+        Args:
+            cache: Local folder to put the copy into.
+        """
         infos = self.files()
         folder = cache / (_base(self._place) or "files")
         folder.mkdir()

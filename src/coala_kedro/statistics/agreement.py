@@ -118,7 +118,8 @@ def _without_error(icc: float, n: int, k: int) -> Estimate:
 def band(icc: float) -> str:
     """The paper's word for an ICC: poor < 0.4 <= fair < 0.6 <= good < 0.75 <= excellent.
 
-    NaN is `undefined`.
+    Args:
+        icc: An intraclass correlation; NaN is `undefined`.
     """
     if math.isnan(icc):
         return "undefined"

@@ -131,7 +131,13 @@ def summarise_groups(
 def figure_rows(
     scans: pd.DataFrame, figures: Mapping[str, float], undefined: Mapping[str, str]
 ) -> pd.DataFrame:
-    """The rows of `figures_with_intervals`, without intervals."""
+    """Figures of scans without intervals, as rows of `figures_with_intervals`.
+
+    Args:
+        scans: One row per scan, with `scan_id` and `patient_id`.
+        figures: Values by name.
+        undefined: Why a figure may be NaN although there are scans, by its name.
+    """
     value = np.array(list(figures.values()), dtype=float)
     reasons = [undefined.get(name, "not defined") if len(scans) else NO_SCAN for name in figures]
     return pd.DataFrame(
@@ -148,7 +154,11 @@ def figure_rows(
 
 
 def columns_of(frame: pd.DataFrame) -> Columns:
-    """The frame's columns as arrays by name."""
+    """The frame's columns as arrays by name.
+
+    Args:
+        frame: Any frame.
+    """
     return {str(name): column.to_numpy() for name, column in frame.items()}
 
 

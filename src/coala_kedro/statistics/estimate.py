@@ -24,16 +24,31 @@ UNDEFINED = Estimate(NAN, NAN, NAN)
 
 
 def t_estimate(value: float, standard_error: float, dof: float) -> Estimate:
-    """A figure with Student's interval; NaN bounds without degrees of freedom."""
+    """A figure with Student's 95 % interval; its bounds are NaN without degrees of freedom.
+
+    Args:
+        value: The figure.
+        standard_error: Of the figure.
+        dof: Degrees of freedom.
+    """
     margin = float(stdtrit(dof, 0.975)) * standard_error if dof > 0 else NAN
     return Estimate(value, value - margin, value + margin)
 
 
 def mean(values: NDArray[Any]) -> float:
-    """The mean; NaN of nothing."""
+    """The mean; NaN of no values.
+
+    Args:
+        values: Numbers, of shape (N,).
+    """
     return float(values.mean()) if len(values) else NAN
 
 
 def ratio(part: float, whole: float) -> float:
-    """A part over a whole; NaN where the whole is 0."""
+    """A part over a whole; NaN where the whole is 0.
+
+    Args:
+        part: Numerator.
+        whole: Denominator.
+    """
     return float(part / whole) if whole else NAN

@@ -165,7 +165,11 @@ def count_lesions(reference: BoolArray, predicted: BoolArray) -> dict[str, int]:
 
 
 def size_class(diameter_mm: float) -> str:
-    """The class of a lesion's longest axial diameter."""
+    """The class of size of a lesion, one of `SIZE_CLASSES`.
+
+    Args:
+        diameter_mm: Its longest axial diameter.
+    """
     small, middle, large = SIZE_CLASSES
     return small if diameter_mm < 10 else middle if diameter_mm <= 20 else large
 

@@ -149,6 +149,9 @@ def surface_voxels(mask: BoolArray, *, ends_are_surface: bool = True) -> NDArray
 def voxel_volume_ml(spacing_zyx_mm: Spacing) -> float:
     """Volume of one voxel in mL.
 
+    Args:
+        spacing_zyx_mm: Spacing of z, y and x in mm.
+
     Raises:
         ValueError: The spacing is not three positive lengths in mm.
     """

@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from coala_kedro.statistics.agreement import band
+from coala_kedro.statistics.metric_list import Metric, metrics
 from coala_kedro.statistics.summary import SUBSETS
 
+Row = tuple[str, str, str]
+"""Label, subset, and a template over the subset's metrics."""
 
-def table_2(summary: pd.DataFrame) -> pd.DataFrame:
+
+def table_2(summary: pd.DataFrame, further: Sequence[Metric] | None = None) -> pd.DataFrame:
     """The paper's Table 2, the models of each cohort side by side.
 
     Args:
         summary: As `summarise` returns it.
+        further: Metrics of the summary below those of the paper, each with its interval; without
+            it, those that the list of metrics puts into `table_2`.
 
     Returns:
         Text: column `figure`, then one column per cohort and model, `<cohort>, <model>`. Figures
         that are not defined read `–`.
     """
-    table = {"figure": [label for label, _, _ in _TABLE_2_ROWS]}
+    listed = metrics("table_2") if further is None else further
+    rows = (*_PAPERS_ROWS, *map(_row_of, listed))
+    table = {"figure": [label for label, _, _ in rows]}
     for cohort in summary["cohort"].unique():
         for model in summary["model"].unique():
-            rows = summary[(summary["cohort"] == cohort) & (summary["model"] == model)]
-            if len(rows):
-                table[f"{cohort}, {model}"] = _table_2_column(rows)
+            figures = summary[(summary["cohort"] == cohort) & (summary["model"] == model)]
+            if len(figures):
+                table[f"{cohort}, {model}"] = _column(figures, rows)
     return pd.DataFrame(table)
 
 
-def _table_2_column(rows: pd.DataFrame) -> list[str]:
+def _row_of(metric: Metric) -> Row:
+    return f"{metric.label} (95% CI)", metric.subset, _with_ci(metric.metric, metric.format)
+
+
+def _column(figures: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
     fields: dict[str, dict[str, Any]] = {
-        subset: {str(row.metric): row for row in rows[rows["subset"] == subset].itertuples()}
+        subset: {str(row.metric): row for row in figures[figures["subset"] == subset].itertuples()}
         for subset in SUBSETS
     }
     for kind in ("icc_consistency", "icc_agreement"):
         fields["all"][f"{kind}_band"] = band(fields["all"][kind].value)
-    texts = (template.format(**fields[subset]) for _, subset, template in _TABLE_2_ROWS)
+    texts = (template.format(**fields[subset]) for _, subset, template in rows)
     dashed = (re.sub(r"[+-]?\bnan\b", "–", text) for text in texts)
     return ["–" if text.startswith("–") else text for text in dashed]
 
@@ -52,7 +64,7 @@ def _with_iqr(metric: str, digits: str) -> str:
     return f"{{{metric}_median.value:{digits}}} ({{{metric}_iqr.value:{digits}}})"
 
 
-def _volume_rows() -> Iterator[tuple[str, str, str]]:
+def _volume_rows() -> Iterator[Row]:
     raters = {"model": "predicted", "consensus": "reference"}
     units = {"voxels": ("voxels", ",.0f"), "mL": ("ml", ",.1f")}
     for unit, (suffix, digits) in units.items():
@@ -66,7 +78,7 @@ def _volume_rows() -> Iterator[tuple[str, str, str]]:
 
 
 _DICE_MEAN_IQR = "{dice_mean.value:.2f} ({dice_iqr.value:.2f})"
-_TABLE_2_ROWS = (
+_PAPERS_ROWS: tuple[Row, ...] = (
     ("Scans / patients", "all", "{icc_consistency.n_scans} / {icc_consistency.n_patients}"),
     ("Scans with both masks empty", "all", "{n_both_empty.value:.0f}"),
     ("Dice, mean (IQR)", "all", _DICE_MEAN_IQR),
@@ -102,4 +114,3 @@ _TABLE_2_ROWS = (
     ),
     *_volume_rows(),
 )
-"""Label, subset and template over the subset's metrics, row by row."""

@@ -114,7 +114,12 @@ def _figures(scans: Columns) -> dict[str, float]:
 
 
 def class_names(bounds: Sequence[float], unit: str) -> list[str]:
-    """Names of the classes that bounds make, such as `< 1 mL`, `1-10 mL`, `>= 10 mL`."""
+    """Names of the classes between bounds, such as `< 1 mL`, `1-10 mL`, `>= 10 mL`.
+
+    Args:
+        bounds: At least one, rising.
+        unit: Of the bounds.
+    """
     return [
         f"< {bounds[0]:g} {unit}",
         *(f"{low:g}-{high:g} {unit}" for low, high in pairwise(bounds)),
@@ -123,7 +128,12 @@ def class_names(bounds: Sequence[float], unit: str) -> list[str]:
 
 
 def classify(values: ArrayLike, bounds: Sequence[float]) -> NDArray[np.intp]:
-    """The class of each value, 0 … len(bounds); a bound belongs to the class above it."""
+    """The class of each value, from 0 to len(bounds); a bound belongs to the class above it.
+
+    Args:
+        values: Numbers, of shape (N,).
+        bounds: Between the classes, rising.
+    """
     return np.searchsorted(np.asarray(bounds, dtype=float), np.asarray(values), side="right")
 
 

@@ -16,8 +16,7 @@ from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import by_scan, part_of
 from coala_kedro.imaging.geometry import oriented, spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
-from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP
-from coala_kedro.nnunet.model import TrainedModel
+from coala_kedro.models.prediction import FOLD_VOTES, LABEL_MAP, SegmentationModel
 from coala_kedro.statistics import rater_metrics
 from coala_kedro.statistics.free_response import CANDIDATE_TYPES, candidates
 from coala_kedro.statistics.lesion_matching import COLUMN_TYPES, score_lesions
@@ -33,7 +32,7 @@ def score_scans(
     scans: Mapping[str, LazyVolume],
     label_maps: Mapping[str, LazyVolume],
     predictions: Mapping[str, LazyVolume],
-    trained: TrainedModel,
+    trained: SegmentationModel,
     model: str,
     cohort: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -70,7 +69,7 @@ def score_scans(
         lesions.append(found.assign(**identity))
         reference, drawn = (crlm_mask(image) for image in maps)
         by_candidate = candidates(
-            reference, drawn, sitk.GetArrayFromImage(fold_votes), len(trained.folds)
+            reference, drawn, sitk.GetArrayFromImage(fold_votes), trained.n_folds
         )
         seen.append(by_candidate.assign(**identity))
         organs += [identity | scored for scored in by_organ]

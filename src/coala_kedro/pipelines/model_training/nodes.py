@@ -13,14 +13,15 @@ from coala_kedro import tracking
 from coala_kedro.cohort import N_FOLDS, scans_with_role
 from coala_kedro.datasets import LazyVolume, MadeFolder
 from coala_kedro.fingerprint import fingerprint
+from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet.model import TrainedModel, cross_validation_frame, open_model
 from coala_kedro.nnunet.planning import prepare
+from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.records import (
     training_cost_frame,
     training_curves_frame,
     training_software,
 )
-from coala_kedro.nnunet.settings import Compute, Protocol
 from coala_kedro.nnunet.training import train_fold
 from coala_kedro.nnunet.training_set import Case, Fold, TrainingSet, split_by_patient
 from coala_kedro.nnunet.workspace import Stage

@@ -19,8 +19,7 @@ from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.geometry import image_like, volume_ml_per_voxel
 from coala_kedro.imaging.label_map import compose_label_map, crlm_mask
 from coala_kedro.imaging.lesions import label_lesions
-from coala_kedro.nnunet.inference import FOLD_VOTES, LABEL_MAP
-from coala_kedro.nnunet.model import TrainedModel
+from coala_kedro.models.prediction import FOLD_VOTES, LABEL_MAP, SegmentationModel
 
 
 class PseudoLabelling(BaseModel):
@@ -72,7 +71,7 @@ def _pseudo_label_map(label_map: LazyVolume, organ_mask: LazyVolume) -> sitk.Ima
 def review_pseudo_labels(
     predictions: Mapping[str, LazyVolume],
     pseudo_label_maps: Mapping[str, LazyVolume],
-    model: TrainedModel,
+    model: SegmentationModel,
     pseudolabel: PseudoLabelling,
 ) -> pd.DataFrame:
     """Measure each pseudo-label and how far the folds agree on it, and decide whether it is used.
@@ -91,7 +90,7 @@ def review_pseudo_labels(
     for scan_id, label_map in tqdm(pseudo_label_maps.items(), desc="review", disable=None):
         image = label_map()
         crlm = crlm_mask(image)
-        agreement = fold_agreement(sitk.GetArrayFromImage(votes[scan_id]()), len(model.folds))
+        agreement = fold_agreement(sitk.GetArrayFromImage(votes[scan_id]()), model.n_folds)
         # Where no fold sees CRLM this is NaN, and the scan is kept.
         refused = agreement < pseudolabel.min_fold_agreement
         rows.append(

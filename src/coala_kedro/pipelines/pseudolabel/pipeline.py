@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from coala_kedro.models.prediction import predict
 from coala_kedro.pipelines import fixed
 from coala_kedro.pipelines.pseudolabel.nodes import (
     compose_pseudo_label_maps,
     review_pseudo_labels,
 )
-from coala_kedro.prediction import predict
 
 TAKEN = {"internal.accepted_scans", "internal.scans", "internal.organ_masks", "teacher.model"}
 

@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class _Settings(BaseModel):
+class _ClusterSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Slurm(_Settings):
+class Slurm(_ClusterSettings):
     """One SLURM job, which is one worker.
 
     Attributes:
@@ -38,7 +38,7 @@ class Slurm(_Settings):
     log_folder: str = "logs/slurm"
 
 
-class Cluster(_Settings):
+class Cluster(_ClusterSettings):
     """Where `DaskRunner` works.
 
     Attributes:

@@ -1,8 +1,9 @@
-"""The report's list of metrics: the label and format of each, and where it is shown.
+"""The list of metrics: the label and format of each, and where it is shown.
 
-A metric is one line of `metrics.csv`. Its columns: `metric`, the name in the frames; `subset` of
-the scans; `label`; `format`, one of Python's, or `p` for a p-value; `frame`, where its value
-stands; and `places`, the tables of the report that show it, in the order of the list.
+A metric is one line of `metric_list.csv`. Its columns: `metric`, the name in the frames; `subset`
+of the scans; `label`; `format`, one of Python's, or `p` for a p-value; `frame`, where its value
+stands; and `places`, the tables that show it, in the order of the list: those of the report, and
+`table_2`. MLflow takes every metric of a frame by its name in the frame.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pandas as pd
 
 
 class Metric(NamedTuple):
-    """A line of `metrics.csv`."""
+    """A line of `metric_list.csv`."""
 
     metric: str
     subset: str
@@ -28,13 +29,15 @@ class Metric(NamedTuple):
 @cache
 def all_metrics() -> tuple[Metric, ...]:
     """Every line of the list."""
-    with (resources.files("coala_kedro.report") / "metrics.csv").open(encoding="utf-8") as file:
+    with (resources.files("coala_kedro.statistics") / "metric_list.csv").open(
+        encoding="utf-8"
+    ) as file:
         listed = pd.read_csv(file, keep_default_na=False, dtype=str)
     return tuple(Metric(*row) for row in listed.itertuples(index=False))
 
 
 def metrics(place: str) -> list[Metric]:
-    """The metrics that a table of the report shows.
+    """The metrics that a table shows.
 
     Args:
         place: A word of the column `places`, such as `results`.

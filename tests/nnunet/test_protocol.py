@@ -5,7 +5,8 @@ import yaml
 from pydantic import ValidationError
 
 from coala_kedro.fingerprint import fingerprint
-from coala_kedro.nnunet.settings import Compute, Inference, Optimiser, Planning, Protocol
+from coala_kedro.models.parameters import Compute, Inference
+from coala_kedro.nnunet.protocol import Optimiser, Planning, Protocol
 
 BASE = Path(__file__).parents[2] / "conf" / "base"
 
