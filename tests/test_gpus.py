@@ -10,7 +10,13 @@ import pytest
 from own_processes import end_waiting, is_running
 
 from coala_kedro import processes
-from coala_kedro.processes import ProcessDiedError, ProcessKind, in_own_process, visible_gpus
+from coala_kedro.processes import (
+    ProcessDiedError,
+    ProcessKind,
+    RunStoppedError,
+    in_own_process,
+    visible_gpus,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +119,26 @@ def test_a_run_that_goes_on_after_a_stop_has_all_gpus():
     assert in_own_process(kind("nnU-Net", 1), False, gpu_and_process)[0] == "0"
     processes._slots.leave(taken)
     assert in_own_process(kind("nnU-Net", 1), False, gpu_and_process)[0] == "0"
+
+
+def test_a_thread_that_a_stopped_run_has_left_starts_no_process():
+    goes_on, refused = threading.Event(), []
+
+    def scan_in_hand():
+        goes_on.wait()
+        try:
+            in_own_process(kind("nnU-Net", 1), False, gpu_and_process)
+        except RunStoppedError as error:
+            refused.append(error)
+
+    left = threading.Thread(target=scan_in_hand)
+    left.start()
+    processes.stop_all()
+    processes.start_again()
+    goes_on.set()
+    left.join()
+    assert refused
+    assert at_the_same_time((in_own_process, kind("nnU-Net", 1), False, gpu_and_process))
 
 
 def test_devices_of_totalsegmentator(monkeypatch):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from coala_kedro import child_process
 
@@ -27,6 +28,8 @@ REST_S = 60.0
 
 _SPAWN = multiprocessing.get_context("spawn")
 _stopping = threading.Event()
+_stopped: WeakSet[threading.Thread] = WeakSet()
+"""Threads that a stopped run has left, with a scan in hand: they start no process either."""
 
 
 class RunStoppedError(RuntimeError):
@@ -110,8 +113,13 @@ def stop_all() -> None:
 def start_again() -> None:
     """Let processes start again, once the run that was stopped has ended."""
     if _stopping.is_set():
+        _stopped.update(each for each in threading.enumerate() if each != threading.main_thread())
         _slots.forget()  # the signal may have come between a slot's taking and its leaving
         _stopping.clear()
+
+
+def _is_stopped() -> bool:
+    return _stopping.is_set() or threading.current_thread() in _stopped
 
 
 class _Slot:
@@ -126,7 +134,7 @@ class _Slot:
 
     def run(self, warm: bool, work: Callable[..., Result], *args: Any) -> Result:
         """Run work in the process that waits, or in a new one; see `in_own_process`."""
-        if _stopping.is_set():
+        if _is_stopped():
             raise RunStoppedError("The study was asked to stop: run the same command again.")
         future: Future[Result] | None = None
         workers: list[BaseProcess] = []
@@ -162,7 +170,7 @@ class _Slot:
 
     def _death(self, workers: Sequence[BaseProcess]) -> Exception:
         tool = self.kind.tool
-        if _stopping.is_set():
+        if _is_stopped():
             return RunStoppedError(f"A process of {tool} was asked to stop and did.")
         code = next((worker.exitcode for worker in workers if worker.exitcode), 0)
         end = signal.Signals(-code).name if code < 0 else f"exit status {code}"

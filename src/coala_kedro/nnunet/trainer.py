@@ -123,7 +123,7 @@ class FoldTrainer(nnUNetTrainer):
             batch: As nnU-Net's loader makes it.
 
         Raises:
-            WorkStoppedError: There is a reason; a checkpoint of the epoch's start is written.
+            RunStoppedError: There is a reason; a checkpoint of the epoch's start is written.
         """
         if reason := self.reason_to_stop():
             write_checkpoint(Path(self.output_folder) / LATEST, self.epoch_start)
