@@ -66,7 +66,11 @@ def stoppable() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def gone_with_process(folder: Path) -> Iterator[None]:
-    """Remove a caller's temporary folder if this process is ended, or the caller killed."""
+    """Remove a caller's temporary folder if this process is ended, or the caller killed.
+
+    Args:
+        folder: It need not be there any longer by then.
+    """
     _temporary.append(folder)
     try:
         yield

@@ -74,6 +74,9 @@ class OpenCluster:
 
         Dask takes a task that it does not know for one of half a second, and would give a worker
         with few scans in hand two trainings.
+
+        Args:
+            key: Of the task, before it is submitted.
         """
         self.client.run_on_scheduler(_expect, {key_split(key): _LONG})
 
@@ -82,6 +85,9 @@ class OpenCluster:
 
         A thread cannot be stopped, but the process that it waits for, and a training that nobody
         waits for would hold its GPU for days.
+
+        Args:
+            running: The nodes that have not ended.
         """
         if self.client.status != "running":
             return  # the scheduler is lost, and its workers end by themselves
@@ -112,7 +118,14 @@ async def _end_processes() -> None:
 
 @contextmanager
 def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
-    """Start a cluster or join one; what was started is gone at the end."""
+    """Start a cluster or join one; what was started is gone at the end.
+
+    Args:
+        settings: What is to be started, or where it runs.
+
+    Raises:
+        ClusterError: More local workers than GPUs are asked for, or SLURM takes no job.
+    """
     config = {
         # A worker's nodes start processes, which a daemon must not.
         "distributed.worker.daemon": False,
