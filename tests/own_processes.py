@@ -7,10 +7,9 @@ from coala_kedro import processes
 
 def end_waiting():
     """End the processes that wait for work: the next test starts its own."""
-    for slots in processes._slots.values():
-        while not slots.empty():
-            slots.get().end()
-    processes._slots.clear()
+    for slot in processes._slots._held:
+        slot.end()
+    processes._slots.forget()
 
 
 def is_running(pid):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -14,7 +16,7 @@ from kedro.pipeline import Pipeline
 from coala_kedro.forecast import forecast
 from coala_kedro.organs import OrganSegmenterError
 from coala_kedro.pipelines.preprocessing.checks import Screening
-from coala_kedro.processes import RunStoppedError, stop_all
+from coala_kedro.processes import RunStoppedError, start_again, stop_all
 
 logger = logging.getLogger(__name__)
 
@@ -23,24 +25,53 @@ SCREENING = "params:screening"
 
 
 class StopHooks:
-    """Ends a run in good order when it is asked to: by SIGTERM (a scheduler's) or Ctrl-C."""
+    """Ends a run in good order when it is asked to: by SIGTERM (a scheduler's) or Ctrl-C.
 
-    @hook_impl
-    def before_pipeline_run(self) -> None:
-        """Listen; a second signal ends the run at once."""
+    After the run everything is as before: the signals' handlers, and processes may start.
+    """
+
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(self) -> Iterator[None]:
+        """Listen; a second signal ends this process at once, or is what it was at a prompt."""
+        _listen_no_longer()  # to a run that ended by an interrupt, of which Kedro tells no hook
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, _stop)
+                _former[number] = signal.signal(number, _stop) or signal.SIG_DFL
+        try:
+            return (yield)
+        except BaseException:  # of another hook; Kedro tells none
+            _listen_no_longer()
+            raise
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Listen no longer."""
+        _listen_no_longer()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Listen no longer, and let a next run start processes."""
+        _listen_no_longer()
+
+
+_former: dict[int, Any] = {}  # not in the hooks: they are pickled for the workers of a cluster
 
 
 def _stop(number: int, _: Any) -> None:
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, signal.SIG_DFL)
+    for each, former in _former.items():
+        signal.signal(each, former if hasattr(sys, "ps1") else signal.SIG_DFL)
     stop_all()
     raise RunStoppedError(
         f"{signal.Signals(number).name}: the run was asked to stop. What was finished is kept, and "
         "trainings write a checkpoint: run the same command again."
     )
+
+
+def _listen_no_longer() -> None:
+    if threading.current_thread() is threading.main_thread():
+        while _former:
+            signal.signal(*_former.popitem())
+        start_again()
 
 
 class ReadyHooks:

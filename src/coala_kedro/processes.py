@@ -1,4 +1,4 @@
-"""Heavy work in processes of its own: its environment, output and memory stay there.
+"""Heavy work in processes of its own, and a GPU for each of them where there are GPUs.
 
 nnU-Net and TotalSegmentator set `nnUNet_*` in the environment, replace functions of libraries, and
 hold memory, a GPU's too, until their process ends.
@@ -6,37 +6,30 @@ hold memory, a GPU's too, until their process ends.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import faulthandler
-import io
 import multiprocessing
 import os
-import shutil
 import signal
-import sys
 import threading
-import traceback
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from queue import LifoQueue
 from typing import Any, TypeVar
+from weakref import WeakSet
+
+from coala_kedro import child_process
 
 Result = TypeVar("Result")
 
 REST_S = 60.0
 """A process ends after this time without work: it holds memory that others may want."""
-_SPAWN = multiprocessing.get_context("spawn")
-_CHECKPOINT_S = 20
-"""How long a training whose study is gone may take to write its checkpoint."""
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+_SPAWN = multiprocessing.get_context("spawn")
 _stopping = threading.Event()
+_stopped: WeakSet[threading.Thread] = WeakSet()
+"""Threads that a stopped run has left, with a scan in hand: they start no process either."""
 
 
 class RunStoppedError(RuntimeError):
@@ -56,12 +49,32 @@ class ProcessKind:
         at_once: How many there are at most.
         settings: Those with other settings are another kind.
         prepare: A module-level function that a new process calls with the settings first.
+        gpus: The GPUs that they may use, as `visible_gpus` names them. Each process has one that no
+            other process has, of whatever kind, so there are no more processes than GPUs. Empty for
+            work on the CPU.
     """
 
     tool: str
     at_once: int
     settings: Hashable
     prepare: Callable[[Any], None] | None = None
+    gpus: tuple[str, ...] = ()
+
+
+def visible_gpus(count: Callable[[], int] | None = None) -> tuple[str, ...]:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them.
+
+    Args:
+        count: How many there are where that variable is not set; None asks torch.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return tuple(gpu.strip() for gpu in named.split(",") if gpu.strip() not in ("", "-1"))
+    if count is None:
+        import torch
+
+        count = torch.cuda.device_count
+    return tuple(str(k) for k in range(count()))
 
 
 def in_own_process(
@@ -69,7 +82,8 @@ def in_own_process(
 ) -> Result:
     """Run `work(*args)` in a process of its own and wait for it.
 
-    At most `kind.at_once` are there at a time; callers in other threads wait for their turn.
+    At most `kind.at_once` are there at a time, and no more than there are GPUs for them; callers in
+    other threads wait for their turn.
 
     Args:
         kind: Of the process.
@@ -82,79 +96,81 @@ def in_own_process(
         RunStoppedError: The study was asked to stop.
         Exception: Whatever `work` raised.
     """
-    slots = _slots.setdefault(kind, _new_slots(kind))
-    slot = slots.get()
+    slot = _slots.take(kind)
     try:
         return slot.run(warm, work, *args)
     finally:
-        slots.put(slot)
+        _slots.leave(slot)
 
 
 def stop_all() -> None:
-    """Ask every process to stop, and start no other; in the study's own process."""
+    """Ask every process to stop, and start no other until `start_again`; in the study's process."""
     _stopping.set()
     for child in multiprocessing.active_children():
         child.terminate()
 
 
-class _Slot:
-    """A place for one process, which may wait there for more work."""
+def start_again() -> None:
+    """Let processes start again, once the run that was stopped has ended."""
+    if _stopping.is_set():
+        _stopped.update(each for each in threading.enumerate() if each != threading.main_thread())
+        _slots.forget()  # the signal may have come between a slot's taking and its leaving
+        _stopping.clear()
 
-    def __init__(self, kind: ProcessKind) -> None:
-        self._kind = kind
-        self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
-        self._rest = threading.Timer(REST_S, self.end)
+
+def _is_stopped() -> bool:
+    return _stopping.is_set() or threading.current_thread() in _stopped
+
+
+class _Slot:
+    """A place for one process, which may wait there for more work, and the GPU that it has."""
+
+    def __init__(self, kind: ProcessKind, gpu: str | None) -> None:
+        self.kind = kind
+        self.gpu = gpu
+        self.busy = True
+        self.pool: ProcessPoolExecutor | None = None
+        self.rest = threading.Timer(REST_S, self.end)
 
     def run(self, warm: bool, work: Callable[..., Result], *args: Any) -> Result:
         """Run work in the process that waits, or in a new one; see `in_own_process`."""
-        self._rest.cancel()
-        with self._lock:
-            if _stopping.is_set():
-                raise RunStoppedError("The study was asked to stop: run the same command again.")
-            future: Future[Result] | None = None
-            workers: list[BaseProcess] = []
-            try:
-                pool = self._process(warm)
-                future = pool.submit(work, *args)
-                workers = [*pool._processes.values()]
-                result = future.result()
-            except BrokenProcessPool:
-                self._end()
-                raise self._death(workers) from None
-            except BaseException:
-                if future and not future.done():  # this thread was interrupted, by Ctrl-C
-                    for worker in workers:
-                        worker.terminate()
-                self._end()  # what failed may have left a GPU or a library unusable
-                raise
-            if warm:
-                self._rest = threading.Timer(REST_S, self.end)
-                self._rest.daemon = True
-                self._rest.start()
-            else:
-                self._end()
-            return result
+        if _is_stopped():
+            raise RunStoppedError("The study was asked to stop: run the same command again.")
+        future: Future[Result] | None = None
+        workers: list[BaseProcess] = []
+        try:
+            pool = self._process(warm)
+            future = pool.submit(work, *args)
+            workers = [*pool._processes.values()]
+            result = future.result()
+        except BrokenProcessPool:
+            self.end()
+            raise self._death(workers) from None
+        except BaseException:
+            if future and not future.done():  # this thread was interrupted, by Ctrl-C
+                for worker in workers:
+                    worker.terminate()
+            self.end()  # what failed may have left a GPU or a library unusable
+            raise
+        if not warm:
+            self.end()
+        return result
 
     def end(self) -> None:
-        """End the process that waits."""
-        with self._lock:
-            self._end()
-
-    def _end(self) -> None:
-        pool, self._pool = self._pool, None
+        """End the process, if there is one."""
+        pool, self.pool = self.pool, None
         if pool:
             pool.shutdown()
 
     def _process(self, warm: bool) -> ProcessPoolExecutor:
-        if self._pool and not (warm and _lives(self._pool)):
-            self._end()  # a process that waits keeps its memory, also a GPU's
-        self._pool = self._pool or _pool(self._kind)
-        return self._pool
+        if self.pool and not (warm and _lives(self.pool)):
+            self.end()  # a process that waits keeps its memory, also a GPU's
+        self.pool = self.pool or _pool(self.kind, self.gpu)
+        return self.pool
 
     def _death(self, workers: Sequence[BaseProcess]) -> Exception:
-        tool = self._kind.tool
-        if _stopping.is_set():
+        tool = self.kind.tool
+        if _is_stopped():
             return RunStoppedError(f"A process of {tool} was asked to stop and did.")
         code = next((worker.exitcode for worker in workers if worker.exitcode), 0)
         end = signal.Signals(-code).name if code < 0 else f"exit status {code}"
@@ -164,137 +180,77 @@ class _Slot:
         )
 
 
-_Slots = LifoQueue[_Slot]
-_slots: dict[ProcessKind, _Slots] = {}
-# A forked child has none of its parent's processes.
-os.register_at_fork(after_in_child=_slots.clear)
+class _Slots:
+    """The slots whose processes work or wait for more work; no two have the same GPU."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin without any: a forked child has none of its parent's processes."""
+        self._changed = threading.Condition()
+        self._held: list[_Slot] = []
+
+    def take(self, kind: ProcessKind) -> _Slot:
+        """Wait for a slot: the one of its kind that was left last, else a new one."""
+        with self._changed:
+            while (slot := self._waiting(kind) or self._new(kind)) is None:
+                self._changed.wait()
+            slot.busy = True
+            slot.rest.cancel()
+            return slot
+
+    def leave(self, slot: _Slot) -> None:
+        """Let others have the slot, or its GPU if no process waits there."""
+        with self._changed:
+            slot.busy = False
+            others = [other for other in self._held if other is not slot]
+            if slot.pool and len(others) < len(self._held):
+                others.append(slot)
+                slot.rest = threading.Timer(REST_S, self._end, [slot])
+                slot.rest.daemon = True
+                slot.rest.start()
+            self._held = others
+            self._changed.notify_all()
+
+    def _waiting(self, kind: ProcessKind) -> _Slot | None:
+        mine = (slot for slot in reversed(self._held) if slot.kind == kind)
+        return next((slot for slot in mine if not slot.busy), None)
+
+    def _new(self, kind: ProcessKind) -> _Slot | None:
+        if sum(slot.kind == kind for slot in self._held) >= kind.at_once:
+            return None
+        gpu = None
+        if kind.gpus:
+            held = {slot.gpu: slot for slot in self._held}
+            free = [gpu for gpu in kind.gpus if gpu not in held or not held[gpu].busy]
+            if not free:
+                return None
+            gpu = min(free, key=held.__contains__)  # one without a process, if there is
+            if gpu in held:
+                self._end(held[gpu])
+        slot = _Slot(kind, gpu)
+        self._held.append(slot)
+        return slot
+
+    def _end(self, slot: _Slot) -> None:
+        """End a process that waits."""
+        with self._changed:
+            if slot in self._held and not slot.busy:
+                self._held.remove(slot)
+                slot.end()
+                self._changed.notify_all()
 
 
-def _new_slots(kind: ProcessKind) -> _Slots:
-    """A place for each process that may work; the one that was left last is taken first."""
-    slots: _Slots = LifoQueue()
-    for _ in range(kind.at_once):
-        slots.put(_Slot(kind))
-    return slots
+_slots = _Slots()
+os.register_at_fork(after_in_child=_slots.forget)
 
 
-def _pool(kind: ProcessKind) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, _SPAWN, initializer=_start, initargs=(kind,))
+def _pool(kind: ProcessKind, gpu: str | None) -> ProcessPoolExecutor:
+    prepared = (gpu, kind.prepare, kind.settings)
+    return ProcessPoolExecutor(1, _SPAWN, initializer=child_process.start, initargs=prepared)
 
 
 def _lives(pool: ProcessPoolExecutor) -> bool:
     """Whether its process was not killed while it waited; for want of memory, say."""
     return not connection.wait([w.sentinel for w in pool._processes.values()], timeout=0)
-
-
-def _start(kind: ProcessKind) -> None:
-    """Prepare a new process: end with the parent, hear signals, and what its kind asks for."""
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    if sys.platform == "linux":
-        # As when the tool runs by itself; a process that was spawned would spawn its own.
-        multiprocessing.set_start_method("fork", force=True)
-        os.register_at_fork(before=_note_who_forks, after_in_child=_end_with_parent)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _on_signal)
-    if kind.prepare:
-        kind.prepare(kind.settings)
-
-
-_asked_to_stop, _may_end = threading.Event(), threading.Event()
-_may_end.set()
-_temporary: list[Path] = []
-
-
-@contextlib.contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
-    """Hear what would end this process at once, so that work can end between two steps.
-
-    Yields:
-        Whether a signal to stop (SIGTERM, Ctrl-C) has come, or the study is gone.
-    """
-    _asked_to_stop.clear()
-    _may_end.clear()
-    try:
-        yield _asked_to_stop.is_set
-    finally:
-        _may_end.set()
-
-
-@contextlib.contextmanager
-def gone_with_process(folder: Path) -> Iterator[None]:
-    """Remove a caller's temporary folder if this process is ended, or the caller killed."""
-    _temporary.append(folder)
-    try:
-        yield
-    finally:
-        _temporary.remove(folder)
-
-
-def _on_signal(number: int, _: Any) -> None:
-    _asked_to_stop.set()
-    if _may_end.is_set():
-        _leave(128 + number)
-
-
-def _follow_parent() -> None:
-    """Leave when the study is killed, so that no orphan writes where the next run works."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    _asked_to_stop.set()
-    _may_end.wait(_CHECKPOINT_S)
-    _leave(1)
-
-
-def _leave(status: int) -> None:
-    for folder in _temporary:
-        shutil.rmtree(folder, ignore_errors=True)
-    os._exit(status)
-
-
-_main_forks = False
-
-
-def _note_who_forks() -> None:
-    global _main_forks  # noqa: PLW0603
-    _main_forks = threading.current_thread() is threading.main_thread()
-
-
-def _end_with_parent() -> None:
-    """In nnU-Net's augmentation workers: Linux ends them with the thread that forked them."""
-    if _main_forks:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-class _Log(io.FileIO):
-    """A file that a full disk cuts short: a log must not end the work, nor hide why it ended."""
-
-    def write(self, content: Any) -> int:
-        """Write what can be written."""
-        try:
-            return super().write(content)
-        except OSError:
-            return len(content)
-
-
-@contextlib.contextmanager
-def logged(path: Path) -> Iterator[None]:
-    """Append what is printed to a file, and why the work failed if it did.
-
-    Args:
-        path: The file; its folder is made if absent.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    raw = io.BufferedWriter(_Log(path, "a"))
-    with (
-        io.TextIOWrapper(raw, encoding="utf-8", line_buffering=True) as file,
-        contextlib.redirect_stdout(file),
-    ):
-        faulthandler.enable(file)  # a crash in native code leaves its stack there
-        try:
-            yield
-        except BaseException:
-            traceback.print_exc(file=file)
-            raise
-        finally:
-            faulthandler.disable()

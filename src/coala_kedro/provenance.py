@@ -10,7 +10,11 @@ from coala_kedro.disk import written_whole
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """The provenance written at `path`, or None where there is none."""
+    """The provenance written beside a made thing, or None where there is none.
+
+    Args:
+        path: Of its JSON file.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -19,6 +23,10 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
 
 def write_provenance(path: Path, content: dict[str, Any]) -> None:
     """Write provenance atomically.
+
+    Args:
+        path: Of the JSON file; its folder is made if absent.
+        content: What made the thing.
 
     Raises:
         DiskFullError: The disk is full; what was there before is untouched.

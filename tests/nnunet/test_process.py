@@ -11,7 +11,7 @@ from multiprocessing import connection
 import pytest
 from own_processes import end_waiting, is_running
 
-from coala_kedro import processes
+from coala_kedro import child_process, processes
 from coala_kedro.models.parameters import Compute
 from coala_kedro.nnunet.process import in_own_process
 from coala_kedro.processes import ProcessDiedError, RunStoppedError
@@ -34,7 +34,7 @@ def light_torch(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
     yield folder
     end_waiting()
-    processes._stopping.clear()
+    processes.start_again()
 
 
 @pytest.fixture
@@ -132,6 +132,13 @@ def test_two_processes_work_at_the_same_time(compute):
     assert max(one[0], other[0]) < min(one[1], other[1])
 
 
+def test_two_processes_have_a_gpu_each(compute, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    compute = compute.model_copy(update={"processes": 2, "device": "cuda"})
+    gpus = in_threads(2, in_own_process, compute, True, os.getenv, "CUDA_VISIBLE_DEVICES")
+    assert {*gpus} == {"4", "7"}
+
+
 @pytest.mark.parametrize("warm", [True, False])
 def test_says_what_to_do_when_the_process_is_killed_and_starts_another(compute, warm):
     known = {child.pid for child in multiprocessing.active_children()}
@@ -204,7 +211,7 @@ def test_a_fresh_process_does_not_stand_beside_a_warm_one(compute):
 
 def step_until_stopped(place):
     """Work in steps that ends in good order when it is asked to."""
-    with processes.stoppable() as asked_to_stop:
+    with child_process.stoppable() as asked_to_stop:
         place.write_text(str(os.getpid()))
         while not asked_to_stop():
             time.sleep(0.02)

@@ -45,13 +45,6 @@ def test_settings_cannot_be_changed_once_made():
         Protocol().epochs = 3
 
 
-def test_two_processes_do_not_share_a_gpu():
-    with pytest.raises(ValidationError, match=r"compute\.processes is 2 on device 'cuda'.*Set it"):
-        Compute(device="cuda", processes=2)
-    assert Compute(device="cuda", processes=1).processes == 1
-    assert Compute(device="cpu", processes=2).processes == 2
-
-
 def test_the_machine_makes_nothing_stale_and_the_protocol_does():
     machines = (Compute(), Compute(device="cpu", processes=2, torch_threads=1, warm=True))
     assert len({fingerprint({"compute": compute}) for compute in machines}) == 1

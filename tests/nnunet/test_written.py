@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from coala_kedro.child_process import logged
 from coala_kedro.disk import DiskFullError, room_in
 from coala_kedro.nnunet.planning import canonical_cases
 from coala_kedro.nnunet.written import WrittenError, check_written
-from coala_kedro.processes import logged
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Inference(BaseModel):
@@ -23,8 +23,9 @@ class Compute(BaseModel):
     """The machine; changing it makes nothing stale.
 
     Attributes:
-        device: `auto` takes the GPU where there is one.
-        processes: nnU-Net processes at the same time; one per GPU.
+        device: `auto` takes GPUs where there are some.
+        processes: nnU-Net processes at the same time, each with a GPU that no other has: what finds
+            none waits.
         torch_threads: Of each process, on the CPU.
         augmentation_workers: Of each training. 0 augments in the training's own process, the only
             way to the same weights in every run.
@@ -51,12 +52,3 @@ class Compute(BaseModel):
     def fingerprint(self) -> str:
         """Empty: the machine does not decide what is asked for."""
         return ""
-
-    @model_validator(mode="after")
-    def _one_gpu_one_process(self) -> Compute:
-        if self.device == "cuda" and self.processes > 1:
-            raise ValueError(
-                f"compute.processes is {self.processes} on device 'cuda': two trainings would "
-                "share a GPU. Set it to 1."
-            )
-        return self

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coala_kedro.anatomy import LABELS, STRUCTURE_IDS
+from coala_kedro.child_process import logged
 from coala_kedro.disk import DiskFullError, room_in
 from coala_kedro.fingerprint import recipe
 from coala_kedro.imaging.files import VolumeError, read_grid, read_volume, write_volume
@@ -30,7 +31,6 @@ from coala_kedro.nnunet.workspace import (
     raw_dataset,
 )
 from coala_kedro.nnunet.written import check_written, preprocessed_bytes
-from coala_kedro.processes import logged
 
 if TYPE_CHECKING:
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (

@@ -19,7 +19,9 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 def in_own_process(compute: Compute, warm: bool, work: Callable[..., Result], *args: Any) -> Result:
-    """Run `work(*args)` in one of nnU-Net's processes, at most `compute.processes` at a time.
+    """Run `work(*args)` in one of nnU-Net's processes, on a GPU that no other process has.
+
+    At most `compute.processes` are there at a time, and no more than GPUs where there are some.
 
     Args:
         compute: The machine.
@@ -27,7 +29,8 @@ def in_own_process(compute: Compute, warm: bool, work: Callable[..., Result], *a
         work: Likewise.
         args: Likewise.
     """
-    kind = ProcessKind("nnU-Net", compute.processes, compute, _prepare)
+    gpus = () if compute.device == "cpu" else processes.visible_gpus()
+    kind = ProcessKind("nnU-Net", compute.processes, compute, _prepare, gpus)
     return processes.in_own_process(kind, warm, work, *args)
 
 

@@ -16,6 +16,7 @@ from typing import Protocol as Interface
 
 import psutil
 
+from coala_kedro.child_process import logged, stoppable
 from coala_kedro.disk import DiskFullError, remove_partial
 from coala_kedro.fingerprint import recipe
 from coala_kedro.locking import alone_in
@@ -35,7 +36,7 @@ from coala_kedro.nnunet.workspace import (
     nnunet_paths,
 )
 from coala_kedro.nnunet.written import WrittenError, validate
-from coala_kedro.processes import ProcessDiedError, RunStoppedError, logged, stoppable
+from coala_kedro.processes import ProcessDiedError, RunStoppedError
 from coala_kedro.progress import progress
 from coala_kedro.weights import UnsafeCheckpointError
 

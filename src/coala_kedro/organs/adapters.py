@@ -22,10 +22,10 @@ from typing import Any
 import SimpleITK as sitk
 from totalsegmentator.map_tasks_config import TASK_CONFIGS, TASK_ID_WEIGHTS_CONFIGS
 
+from coala_kedro.child_process import gone_with_process, logged
 from coala_kedro.disk import DiskFullError, room_in
 from coala_kedro.imaging.files import VolumeError, check_content, check_length, read_volume
 from coala_kedro.organs.segmenter import OrganSegmenterError
-from coala_kedro.processes import gone_with_process, logged
 
 WRITTEN_FOR = "2.18.0"
 """Version of TotalSegmentator whose private parts are used."""

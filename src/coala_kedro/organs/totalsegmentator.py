@@ -27,7 +27,7 @@ from coala_kedro.organs.segmenter import (
     labels_on_grid,
     organ_mask,
 )
-from coala_kedro.processes import ProcessDiedError, ProcessKind, in_own_process
+from coala_kedro.processes import ProcessDiedError, ProcessKind, in_own_process, visible_gpus
 from coala_kedro.temporary import temporary_folder
 from coala_kedro.weights import (
     CheckpointFormatError,
@@ -49,10 +49,10 @@ class TotalSegmentator(OrganSegmenter):
     It is given every scan upright (`geometry.upright`), so the organs are the same however the scan
     is stored. By default a 6 mm model finds where the organs are, and the 1.5 mm model outlines
     them there. Nothing is downloaded and nothing sent: the weights must be there. The process is
-    kept for the next scan, one for each device, since it takes 9 s to import TotalSegmentator.
+    kept for the next scan, one for each GPU, since it takes 9 s to import TotalSegmentator.
 
     Attributes:
-        device: `auto` (the first GPU, else the CPU), `cpu`, `gpu` or `gpu:<index>`.
+        device: `auto` (every GPU, a scan on each; else the CPU), `cpu`, `gpu` or `gpu:<index>`.
         weights_path: Folder that holds TotalSegmentator's `Dataset...` folders. None:
             `$TOTALSEG_WEIGHTS_PATH`, else `$TOTALSEG_HOME_DIR/nnunet/results`, else
             `~/.totalsegmentator/nnunet/results`.
@@ -159,10 +159,12 @@ class TotalSegmentator(OrganSegmenter):
     def _run(
         self, work: Callable[..., Any], scan_id: str, scan: sitk.Image, weights: Path, *args: Any
     ) -> Any:
-        """Run one of the adapters in TotalSegmentator's process, a scan at a time."""
-        kind = ProcessKind("TotalSegmentator", 1, self.device)
+        """Run one of the adapters in a process of TotalSegmentator's, a scan at a time."""
+        gpus = _gpus(self.device)
+        device = "gpu" if gpus and self.device != "auto" else self.device  # it sees that GPU alone
+        kind = ProcessKind("TotalSegmentator", max(1, len(gpus)), self.device, gpus=gpus)
         with temporary_folder("coala_totalsegmentator_") as folder:
-            asked = (folder, scan, str(weights.absolute()), self.device, *args)
+            asked = (folder, scan, str(weights.absolute()), device, *args)
             try:
                 return in_own_process(kind, True, work, *asked)
             except DiskFullError as error:
@@ -210,6 +212,17 @@ class TotalSegmentator(OrganSegmenter):
         if self.fast:
             return (CROP_3MM_MODEL,)
         return (ORGANS_MODEL, CROP_3MM_MODEL if self.robust_crop else CROP_6MM_MODEL)
+
+
+def _gpus(device: str) -> tuple[str, ...]:
+    """The GPUs among which a device leaves the choice, as `visible_gpus` names them."""
+    if device == "cpu":
+        return ()
+    gpus = visible_gpus()
+    if device == "auto":
+        return gpus
+    index = int(device.removeprefix("gpu").removeprefix(":") or 0)
+    return gpus[index : index + 1]
 
 
 def _fault(model: Path) -> str:

@@ -6,22 +6,23 @@ import asyncio
 import gc
 import logging
 import multiprocessing
-import os
 import shlex
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import resource_tracker
 from pathlib import Path
 
 import dask
 from dask.utils import key_split
+from dask_jobqueue import SLURMCluster
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, Status
 
+from coala_kedro.processes import visible_gpus
 from coala_kedro.runners.cluster_settings import Cluster
 
 logger = logging.getLogger(__name__)
@@ -52,14 +53,14 @@ class OpenCluster:
 
     Attributes:
         client: Submits to it.
-        renew: Replaces what was lost; to be called from time to time.
+        renew: Replaces what was lost, for which others do not care; to be called from time to time.
         ours: Whether it ends with this run.
         n_workers: Workers that it was asked for; some may still be on their way.
     """
 
     client: Client
-    renew: Callable[[], object]
-    ours: bool
+    renew: Callable[[], object] = lambda: None
+    ours: bool = True
     n_workers: int = 1
 
     @property
@@ -73,6 +74,9 @@ class OpenCluster:
 
         Dask takes a task that it does not know for one of half a second, and would give a worker
         with few scans in hand two trainings.
+
+        Args:
+            key: Of the task, before it is submitted.
         """
         self.client.run_on_scheduler(_expect, {key_split(key): _LONG})
 
@@ -81,6 +85,9 @@ class OpenCluster:
 
         A thread cannot be stopped, but the process that it waits for, and a training that nobody
         waits for would hold its GPU for days.
+
+        Args:
+            running: The nodes that have not ended.
         """
         if self.client.status != "running":
             return  # the scheduler is lost, and its workers end by themselves
@@ -111,7 +118,14 @@ async def _end_processes() -> None:
 
 @contextmanager
 def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
-    """Start a cluster or join one; what was started is gone at the end."""
+    """Start a cluster or join one; what was started is gone at the end.
+
+    Args:
+        settings: What is to be started, or where it runs.
+
+    Raises:
+        ClusterError: More local workers than GPUs are asked for, or SLURM takes no job.
+    """
     config = {
         # A worker's nodes start processes, which a daemon must not.
         "distributed.worker.daemon": False,
@@ -124,7 +138,7 @@ def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
     if settings.kind == "scheduler":
         place = "address" if "://" in str(settings.address) else "scheduler_file"
         with Client(**{place: settings.address}, set_as_default=False) as client:
-            yield OpenCluster(client, _nothing, ours=False)
+            yield OpenCluster(client, ours=False)
         return
     with (
         dask.config.set(config),
@@ -132,12 +146,10 @@ def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
         Client(cluster, set_as_default=False) as client,
     ):
         logger.info("Dask's dashboard is at %s", cluster.dashboard_link)
-        renew = partial(_replace_lost_jobs, cluster) if settings.kind == "slurm" else _nothing
-        yield OpenCluster(client, renew, ours=True, n_workers=len(cluster.worker_spec))
-
-
-def _nothing() -> None:
-    """Local workers are replaced by their nannies, others by those who started them."""
+        opened = OpenCluster(client, n_workers=len(cluster.worker_spec))
+        if settings.kind == "slurm":  # nannies replace local workers
+            opened = replace(opened, renew=partial(_replace_lost_jobs, cluster))
+        yield opened
 
 
 @contextmanager
@@ -177,7 +189,7 @@ def _local(settings: Cluster) -> SpecCluster:
     n_workers = settings.workers or max(1, len(gpus))
     if gpus and n_workers > len(gpus):
         raise ClusterError(
-            f"cluster.workers is {n_workers} and the GPUs are {gpus}: two trainings would share "
+            f"cluster.workers is {n_workers} and the GPUs are {[*gpus]}: two trainings would share "
             f"one. Set cluster.workers to {len(gpus)} or less."
         )
     options = {
@@ -206,21 +218,12 @@ def _local(settings: Cluster) -> SpecCluster:
     )
 
 
-def visible_gpus() -> list[str]:
-    """The GPUs this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [gpu.strip() for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
-    import torch
-
-    return [str(k) for k in range(torch.cuda.device_count())]
-
-
 def _slurm(settings: Cluster) -> SpecCluster:
-    from dask_jobqueue import SLURMCluster
-
     job = settings.slurm
     logs = Path(job.log_folder).absolute()
+    certificates = logs / "certificates"
+    certificates.mkdir(parents=True, exist_ok=True)
+    certificates.chmod(0o700)
     cluster = SLURMCluster(
         queue=job.queue,
         account=job.account,
@@ -244,7 +247,7 @@ def _slurm(settings: Cluster) -> SpecCluster:
         # Anybody who reaches a scheduler may run what they like: certificates of this run alone
         # let its jobs in and nobody else.
         security=True,
-        shared_temp_directory=str(_private(logs / "certificates")),
+        shared_temp_directory=str(certificates),
         scheduler_options={"dashboard_address": settings.dashboard_address},
         silence_logs=_QUIET,
     )
@@ -277,9 +280,3 @@ def _replace_lost_jobs(cluster: SpecCluster) -> None:
             logger.warning("SLURM job %s has ended: another is submitted.", job.job_id)
             del cluster.workers[name]
     cluster.scale(len(cluster.worker_spec))
-
-
-def _private(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    return folder

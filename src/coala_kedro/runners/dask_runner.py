@@ -20,9 +20,9 @@ from kedro.runner import AbstractRunner
 from pluggy import PluginManager
 
 from coala_kedro.progress import Bars
-from coala_kedro.runners.cluster import ClusterError, OpenCluster, open_cluster
+from coala_kedro.runners.cluster import GPU, ClusterError, OpenCluster, open_cluster
 from coala_kedro.runners.cluster_settings import Cluster
-from coala_kedro.runners.errand import LOG, PACKAGE, PROGRESS, Errand
+from coala_kedro.runners.node_task import LOG, PACKAGE, PROGRESS, NodeTask
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +80,8 @@ class DaskRunner(AbstractRunner):
         slurm = described.get("slurm", {}) | self._changes.get("slurm", {})
         settings = Cluster.model_validate(described | self._changes | {"slurm": slurm})
         hooks = hook_manager.get_plugins() if isinstance(hook_manager, PluginManager) else ()
-        errands = {
-            node: Errand(
+        tasks = {
+            node: NodeTask(
                 node,
                 catalog,
                 tuple(hooks),
@@ -92,7 +92,7 @@ class DaskRunner(AbstractRunner):
             for node, priority in _priorities(pipeline).items()
         }
         with open_cluster(settings) as cluster, _shown(cluster):
-            done, error = _work_off(cluster, pipeline, errands)
+            done, error = _run_all(cluster, pipeline, tasks)
         if error:
             self._suggest_resume_scenario(pipeline, done, catalog)
             raise error
@@ -125,22 +125,22 @@ def _priorities(pipeline: Pipeline) -> dict[Node, int]:
     }
 
 
-def _work_off(
-    cluster: OpenCluster, pipeline: Pipeline, errands: dict[Node, Errand]
+def _run_all(
+    cluster: OpenCluster, pipeline: Pipeline, tasks: dict[Node, NodeTask]
 ) -> tuple[set[Node], Exception | None]:
     """Run every node whose inputs can be made; the nodes that were, and the first error."""
-    waiting = dict.fromkeys(errands)
+    waiting = dict.fromkeys(tasks)
     needs = pipeline.node_dependencies
     ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
-    running: dict[Future, Errand] = {}
+    running: dict[Future, NodeTask] = {}
     done: set[Node] = set()
     errors: list[Exception] = []
     try:
         while True:
-            ready = [errands[node] for node in waiting if needs[node] <= done]
-            for errand in _now(cluster, ready, [*running.values()]):
-                del waiting[errand.node]
-                running[_submit(cluster, errand, ended)] = errand
+            ready = [tasks[node] for node in waiting if needs[node] <= done]
+            for task in _startable(cluster, ready, [*running.values()]):
+                del waiting[task.node]
+                running[_submit(cluster, task, ended)] = task
             if not ready and not running:
                 return done, errors[0] if errors else None
             try:
@@ -155,39 +155,40 @@ def _work_off(
             else:
                 done.add(node)
                 logger.info("Completed node: %s", node.name)
-                logger.info("Completed %d out of %d tasks", len(done), len(errands))
+                logger.info("Completed %d out of %d tasks", len(done), len(tasks))
     finally:
         cluster.stop([*running])
 
 
-def _now(cluster: OpenCluster, ready: list[Errand], running: list[Errand]) -> list[Errand]:
+def _startable(
+    cluster: OpenCluster, ready: list[NodeTask], running: list[NodeTask]
+) -> list[NodeTask]:
     """What can start: all that needs no GPU, and of the rest what finds a GPU free.
 
     Dask would give each training at once to a worker and leave it there, behind a day's training,
     while another worker's GPU falls idle. Scans take what trainings leave, and do not compete with
     steps that more nodes wait for; a training that comes later waits for a scan at most.
     """
-    if not any(errand.on_gpu for errand in ready):
+    if not any(task.on_gpu for task in ready):
         return ready
-    others = [errand for errand in ready if not errand.on_gpu]
-    free = cluster.n_gpus - sum(errand.has_gpu for errand in running)
-    trainings = [errand for errand in ready if errand.has_gpu][: max(free, 0)]
-    scans = [errand for errand in ready if errand.on_gpu and errand.by_scan]
+    others = [task for task in ready if not task.on_gpu]
+    free = cluster.n_gpus - sum(task.has_gpu for task in running)
+    trainings = [task for task in ready if task.has_gpu][: max(free, 0)]
+    scans = [task for task in ready if task.on_gpu and task.by_scan]
     if scans and free > len(trainings):
-        under_way = [e.priority for e in (*scans, *others, *running) if not e.has_gpu]
-        others += [errand for errand in scans if errand.priority == max(under_way)]
+        under_way = [task.priority for task in (*scans, *others, *running) if not task.has_gpu]
+        others += [task for task in scans if task.priority == max(under_way)]
     return others + trainings
 
 
-def _submit(cluster: OpenCluster, errand: Errand, ended: queue.SimpleQueue[Future]) -> Future:
-    key = f"{errand.node.name}-{uuid.uuid4().hex}"
-    if errand.has_gpu:
+def _submit(cluster: OpenCluster, task: NodeTask, ended: queue.SimpleQueue[Future]) -> Future:
+    key = f"{task.node.name}-{uuid.uuid4().hex}"
+    if task.has_gpu:
         cluster.expect_long(key)
-    elif errand.on_gpu:
-        errand = replace(errand, n_gpus=max(cluster.n_gpus, cluster.n_workers))
-    future = cluster.client.submit(
-        errand, key=key, resources=errand.resources, priority=errand.priority
-    )
+    elif task.on_gpu:
+        task = replace(task, n_gpus=max(cluster.n_gpus, cluster.n_workers))
+    resources = {GPU: 1} if task.has_gpu else {}
+    future = cluster.client.submit(task, key=key, resources=resources, priority=task.priority)
     future.add_done_callback(ended.put)
     return future
 

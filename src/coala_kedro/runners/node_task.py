@@ -27,7 +27,7 @@ PACKAGE = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True)
-class Errand:
+class NodeTask:
     """A node and all that a worker needs for it.
 
     Attributes:
@@ -65,11 +65,6 @@ class Errand:
         """Whether it has a worker's GPU to itself, as a training."""
         return self.on_gpu and not self.by_scan
 
-    @property
-    def resources(self) -> dict[str, float]:
-        """What the node itself needs of a worker."""
-        return {GPU: 1} if self.has_gpu else {}
-
     def __call__(self) -> None:
         """Load the inputs, run the node, save the outputs; hooks are called as in any run."""
         worker = get_worker()
@@ -79,7 +74,11 @@ class Errand:
                 "start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment."
             )
         _forget_nanny()
-        _forward_logging(worker, self.log_level)
+        logger = logging.getLogger(PACKAGE)
+        logger.setLevel(self.log_level)
+        logger.propagate = False  # the client shows it
+        # Not by Dask's `forward_logging`: Kedro's configuration removes its handler in the worker.
+        logger.handlers = [_ToClient(worker)]
         manager = _create_hook_manager()
         for hook in self.hooks:
             manager.register(hook)
@@ -113,24 +112,16 @@ class _ToClient(logging.Handler):
         self._worker.log_event(LOG, told | {"msg": record.getMessage()})
 
 
-def _forward_logging(worker: Worker, level: int) -> None:
-    """The client shows what this project logs; this process need not show it again."""
-    logger = logging.getLogger(PACKAGE)
-    logger.setLevel(level)
-    logger.propagate = False
-    logger.handlers = [_ToClient(worker)]
-
-
 class _ByScan(DaskDistributedBackend):
     """joblib's Dask backend; a batch whose worker died too often raises instead of hanging."""
 
-    def __init__(self, errand: Errand) -> None:
-        resources = {GPU: 1} if errand.on_gpu else {}
-        super().__init__(client=get_client(), resources=resources, priority=errand.priority)
-        self._errand = errand
+    def __init__(self, task: NodeTask) -> None:
+        resources = {GPU: 1} if task.on_gpu else {}
+        super().__init__(client=get_client(), resources=resources, priority=task.priority)
+        self._task = task
 
     def effective_n_jobs(self, n_jobs: int | None = 1) -> int:
-        return self._errand.n_gpus if self._errand.on_gpu else super().effective_n_jobs(n_jobs)
+        return self._task.n_gpus if self._task.on_gpu else super().effective_n_jobs(n_jobs)
 
     def submit(self, func: Any, callback: Any = None) -> Any:
         future = super().submit(func, callback)
