@@ -10,7 +10,11 @@ from coala_kedro.disk import written_whole
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """The provenance written at `path`, or None where there is none."""
+    """The provenance written at a path, or None where there is none.
+
+    Args:
+        path: The file.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -19,6 +23,10 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
 
 def write_provenance(path: Path, content: dict[str, Any]) -> None:
     """Write provenance atomically.
+
+    Args:
+        path: The file.
+        content: What made the things beside it; JSON.
 
     Raises:
         DiskFullError: The disk is full; what was there before is untouched.

@@ -143,7 +143,14 @@ def _is_gone(process: str) -> bool:
 
 
 def monitor(model: str, stage: str, fold: int, settings: dict[str, Any]) -> TrainingMonitor:
-    """A monitor that reports to the run of this `kedro run`, if there is one."""
+    """A monitor that reports a training to the run of this `kedro run`, if there is one.
+
+    Args:
+        model: `teacher` or `student`.
+        stage: `lowres` or `cascade`.
+        fold: Number of the fold.
+        settings: Parameters to log, which may be nested.
+    """
     import mlflow
 
     run = mlflow.active_run()

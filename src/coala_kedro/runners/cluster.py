@@ -73,14 +73,20 @@ class OpenCluster:
 
         Dask takes a task that it does not know for one of half a second, and would give a worker
         with few scans in hand two trainings.
+
+        Args:
+            key: Key of the task.
         """
         self.client.run_on_scheduler(_expect, {key_split(key): _LONG})
 
     def stop(self, running: Sequence[Future]) -> None:
         """End what a run leaves on the cluster: nodes that run, processes that wait for more.
 
-        A thread cannot be stopped, but the process that it waits for, and a training that nobody
+        A thread cannot be stopped, but the process that it waits for can; a training that nobody
         waits for would hold its GPU for days.
+
+        Args:
+            running: Tasks that have not ended.
         """
         if self.client.status != "running":
             return  # the scheduler is lost, and its workers end by themselves
@@ -111,7 +117,11 @@ async def _end_processes() -> None:
 
 @contextmanager
 def open_cluster(settings: Cluster) -> Iterator[OpenCluster]:
-    """Start a cluster or join one; what was started is gone at the end."""
+    """Start a cluster or join one; what was started is stopped at the end.
+
+    Args:
+        settings: What the cluster is made of.
+    """
     config = {
         # A worker's nodes start processes, which a daemon must not.
         "distributed.worker.daemon": False,

@@ -76,7 +76,11 @@ MADE = {"cohort_flow", "settings", "claim_checklist", "report"}
 
 
 def describe_run(**parameters: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Settings and versions, and the CLAIM checklist answered from them."""
+    """Settings and versions of a run, and the CLAIM checklist answered from them.
+
+    Args:
+        **parameters: The run's parameters by name.
+    """
     plain = {
         name: p.model_dump() if isinstance(p, BaseModel) else p for name, p in parameters.items()
     }
