@@ -10,6 +10,8 @@ class Module:
         self._name = name
 
     def __getattr__(self, attribute):
+        if attribute.startswith("__"):  # pytest asks everything for `__test__`
+            raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)
 
 

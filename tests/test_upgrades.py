@@ -65,12 +65,12 @@ def edit(source, file, old, new):
 
 
 def move(source):
-    """The module that predicts gets another name."""
+    """The module that preprocesses gets another name."""
     room = source / "coala_kedro" / "nnunet"
-    (room / "inference.py").rename(room / "prediction.py")
+    (room / "planning.py").rename(room / "preparation.py")
     for path in {*source.rglob("*.py")} - {source / "coala_kedro" / "former.py"}:
         text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("nnunet.inference", "nnunet.prediction"), encoding="utf-8")
+        path.write_text(text.replace("nnunet.planning", "nnunet.preparation"), encoding="utf-8")
 
 
 SEED = "    seed: int = Field(0, ge=0)\n"

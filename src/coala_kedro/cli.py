@@ -17,13 +17,13 @@ import yaml
 from kedro.io import AbstractDataset, DatasetError
 
 from coala_kedro.cohort import (
-    COHORTS,
     OUTLINED_ROLES,
     ROLES,
     CohortError,
     check_scan_table,
     scans_with_role,
 )
+from coala_kedro.context import COHORTS, study_cohorts
 from coala_kedro.disk import DiskFullError, written_whole
 from coala_kedro.sources.entries import Proposal, examples
 from coala_kedro.sources.proposal import propose
@@ -46,7 +46,12 @@ def hospital() -> None:
 @hospital.command()
 @click.argument("name")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--cohort", type=click.Choice(COHORTS), default="internal", show_default=True)
+@click.option(
+    "--cohort",
+    default="internal",
+    show_default=True,
+    help="internal, of which models learn, or the name of a cohort that they are tested on.",
+)
 @click.option("--role", type=click.Choice(ROLES), default="test", show_default=True)
 @click.option("--clinical", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--clinical-columns", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -73,6 +78,8 @@ def new(
     for stream in (sys.stdout, sys.stderr):  # a locale need not know what a folder is called
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with _errors_shown(pseudonyms):
+        if cohort != "internal":
+            study_cohorts([cohort])
         proposal = propose(
             name,
             folder.absolute(),
@@ -88,6 +95,7 @@ def new(
             f"Who is in another cohort of {name} too: everybody has a new patient_id here. Give a "
             "patient the same in both, or nobody can tell that the models were trained on them."
         )
+    _name_cohort(proposal, name, cohort)
     click.echo("\n".join(proposal.found))
     for relative, content in proposal.files.items():
         _write(relative, content)
@@ -98,6 +106,27 @@ def new(
         click.echo("\n".join(f"- {line}" for line in proposal.to_check))
     namespace = f"kedro run --env {name} --pipelines preprocessing --namespaces {cohort}"
     click.echo(f"\nThen: {namespace}")
+
+
+def _name_cohort(proposal: Proposal, name: str, cohort: str) -> None:
+    """Have the environment name the cohort, or say how, if it does not yet."""
+    external = [*COHORTS[1:]]
+    for env in ("base", name):
+        path = ROOT / "conf" / env / "globals.yml"
+        own = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        external = (own or {}).get("external_cohorts", external)
+    if cohort in ("internal", *external):
+        return
+    line = f"external_cohorts: [{', '.join([*external, cohort])}]"
+    relative = f"conf/{name}/globals.yml"
+    if path.is_file():
+        proposal.to_check.append(f"The study does not name the cohort: write {line} in {relative}.")
+        return
+    proposal.files[relative] = f"# The hospitals that models are only tested on.\n{line}\n"
+    proposal.to_check.append(
+        f"Which external cohorts the study has: {relative} now says {line}. Take out those that "
+        "have no scans."
+    )
 
 
 @contextmanager

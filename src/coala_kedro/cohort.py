@@ -12,9 +12,6 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import pandera.pandas as pa
 
-COHORTS = ("internal", "external")
-"""The study's hospitals: teacher and student learn from the first, both are tested."""
-
 N_FOLDS = 5
 """Of cross-validation, 80:20 (Bereska et al. 2024, Methods)."""
 

@@ -4,6 +4,7 @@ import warnings
 
 from kedro.pipeline import Pipeline
 
+from coala_kedro.context import StudyContext
 from coala_kedro.pipelines import (
     evaluation,
     model_training,
@@ -18,15 +19,16 @@ def register_pipelines() -> dict[str, Pipeline]:
     # Kedro warns of any dotted dataset that crosses a namespace, also of those its own namespaces
     # made: `internal.scans` is meant to be read by teacher, student and evaluation.
     warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
+    cohorts = StudyContext.register()
     study = {
-        "preprocessing": preprocessing.create_pipeline(),
+        "preprocessing": preprocessing.create_pipeline(cohorts),
         "teacher": model_training.create_pipeline("teacher", pseudo_labels=False),
         "pseudolabel": pseudolabel.create_pipeline(),
         "student": model_training.create_pipeline("student", pseudo_labels=True),
-        "evaluation": evaluation.create_pipeline(),
+        "evaluation": evaluation.create_pipeline(cohorts),
     }
     whole = sum(study.values(), Pipeline([]))
-    hospital = phantom.create_pipeline()
+    hospital = phantom.create_pipeline(cohorts)
     return study | {
         "phantom": hospital,
         "study": whole,

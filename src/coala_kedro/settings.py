@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 from coala_kedro.catalog import WholeFileCatalog
+from coala_kedro.context import StudyContext
 from coala_kedro.hooks import ReadyHooks, ResultHooks, StopHooks
 from coala_kedro.private_tags import PrivateTagsHooks
 from coala_kedro.tracking import TrackingHooks
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 warnings.filterwarnings("ignore", message="register_new_resolver")
 
 HOOKS = (PrivateTagsHooks(), TrackingHooks(), ResultHooks(), ReadyHooks(), StopHooks())
+
+CONTEXT_CLASS = StudyContext
 
 DATA_CATALOG_CLASS = WholeFileCatalog
 

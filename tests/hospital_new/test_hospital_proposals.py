@@ -44,6 +44,27 @@ def test_two_hospitals_have_no_patient_in_common(run, catalog, project, pacs, os
     assert scans.keys().isdisjoint(catalog()[0].load("internal.raw_scans"))
 
 
+def test_an_environment_names_the_cohort_that_is_brought(run, catalog, project, oslo):
+    told = run("oslo", oslo, "--cohort", "oslo").output
+    assert "wrote conf/oslo/globals.yml" in told
+    assert "conf/oslo/globals.yml now says external_cohorts: [external, oslo]" in told
+    assert "--namespaces oslo" in told
+    named = yaml.safe_load((project / "conf/oslo/globals.yml").read_text("utf-8"))
+    assert named == {"external_cohorts": ["external", "oslo"]}
+    assert {key.split(".")[0] for key in yaml.safe_load(catalog()[1])} == {"oslo"}
+    assert "external_cohorts" not in run("oslo", oslo, "--cohort", "oslo").output
+    asked = "write external_cohorts: [external, oslo, bergen] in conf/oslo/globals.yml"
+    assert asked in run("oslo", oslo, "--cohort", "bergen").output
+
+
+@pytest.mark.parametrize("cohort", ["teacher", "Oslo", "../oslo"])
+def test_a_cohort_of_a_name_that_cannot_be_is_not_brought(run, project, oslo, cohort):
+    told = run("oslo", oslo, "--cohort", cohort)
+    assert told.exit_code == 1
+    assert f"the name '{cohort}'" in told.output
+    assert not (project / "conf").exists()
+
+
 def test_the_same_hospital_proposed_again_has_the_same_patients(run, project, pacs, oslo):
     run("oslo", pacs, "--pseudonyms")
     assert "Who is in another cohort of" not in run("bergen", oslo).output

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 PATIENTS = [f"CRLM-CT-{number}" for number in (1001, 1002, 1003)]
 # Without TotalSegmentator's weights, the organs are the one that the collection outlines.
 LIVER_ONLY = """  segmenter: existing_masks
-  path: ${_raw}/colorectal_liver_metastases
+  path: ${_raw}/tcia_crlm/colorectal_liver_metastases
   pattern: "{scan_id}/*/SEG_*/*.dcm"
   format: dicom_seg
   segments: {liver: Liver}

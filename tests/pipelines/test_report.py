@@ -10,7 +10,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from reading import Page, Tables, is_rounding_of, is_value_of
 
-from coala_kedro.cohort import COHORTS
+from coala_kedro.context import COHORTS
 from coala_kedro.pipelines.evaluation import report
 from coala_kedro.pipelines.evaluation.pictures import Drawing
 from coala_kedro.report.plots import svg
@@ -79,7 +79,7 @@ class Study:
                 self._save(f"{model}.training_curves", pd.DataFrame(CURVES))
                 self._save(f"{model}.training_cost", pd.DataFrame(COST))
         asked = {name: parameters[name] for name in report.PARAMETERS}
-        settings, checklist = report.describe_run(**asked)
+        settings, checklist = report.describe_run(COHORTS, **asked)
         self._save("settings", settings)
         self._save("claim_checklist", checklist)
         self._save("cohort_flow", report.count_scans(
@@ -110,7 +110,7 @@ class Study:
             f"{name}_figure": svg(draw(*map(load, frames)), name)
             for name, (draw, frames) in report.FIGURES.items()
         }
-        frames = {name.replace(".", "_"): load(name) for name in report.FRAMES}
+        frames = {name.replace(".", "_"): load(name) for name in report.frames_shown(COHORTS)}
         return report.write_report(
             self._drawing.model_copy(update=drawing), worst_scans_outlined=PNG, **frames, **figures
         )

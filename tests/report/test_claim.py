@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import pytest
 
+from coala_kedro.context import COHORTS
 from coala_kedro.pipelines.evaluation.report import PARAMETERS, describe_run
 from coala_kedro.report.claim import claim_table
 from coala_kedro.report.run_settings import settings_table
@@ -12,7 +13,7 @@ from coala_kedro.report.run_settings import settings_table
 @pytest.fixture(scope="module")
 def described(conf):
     parameters = conf("base")["parameters"]
-    return describe_run(**{name: parameters[name] for name in PARAMETERS})
+    return describe_run(COHORTS, **{name: parameters[name] for name in PARAMETERS})
 
 
 def test_every_parameter_and_version_is_told(described):
@@ -48,5 +49,27 @@ def test_what_the_software_cannot_know_is_the_authors(described):
 
 
 def test_an_answer_that_names_an_unknown_setting_is_an_error():
+    settings = settings_table({}, date(2024, 1, 1)).query("setting != 'version nnunetv2'")
     with pytest.raises(KeyError, match="version nnunetv2"):
-        claim_table(settings_table({}, date(2024, 1, 1)).query("setting != 'version nnunetv2'"))
+        claim_table(settings, COHORTS)
+
+
+@pytest.mark.parametrize(
+    ("cohorts", "hospitals", "sources"),
+    [
+        (
+            COHORTS,
+            "an internal and an external hospital.",
+            "Two cohorts, internal and external; see The scans.",
+        ),
+        (
+            (*COHORTS, "boston"),
+            "an internal hospital and 2 external ones.",
+            "Cohorts: internal, external, boston; see The scans.",
+        ),
+    ],
+)
+def test_the_checklist_tells_of_every_cohort(described, cohorts, hospitals, sources):
+    answers = claim_table(described[0], cohorts)["answer"]
+    assert answers[5].endswith(hospitals)
+    assert answers[6].startswith(sources)

@@ -200,6 +200,23 @@ def test_figures_of_both_models_stand_beside_the_papers(compared, summary):
         assert "-12.6 %" in row["remark"]
 
 
+def test_every_external_cohort_stands_beside_the_papers(summary):
+    of_external = summary[summary["cohort"] == "external"]
+    three = pd.concat([summary, of_external.assign(cohort="boston")])
+    cohorts = ("internal", "external", "boston")
+    compared = compare_with_paper(three, dict.fromkeys(cohorts, SCANS))
+    assert [*compared["cohort"].head(3)] == [*cohorts]
+    rows = compared.drop(columns="cohort")
+    first, boston = (
+        rows[compared["cohort"] == cohort].reset_index(drop=True)
+        for cohort in ("external", "boston")
+    )
+    pd.testing.assert_frame_equal(boston, first)
+    two = compare_with_paper(summary, dict.fromkeys(cohorts[:2], SCANS))
+    rest = compared[compared["cohort"] != "boston"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest, two)
+
+
 def test_every_figure_of_the_paper_has_its_place_and_partner(compared):
     figures = paper_figures()
     assert {*figures["place"]} == {

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from coala_kedro.cohort import COHORTS
 from coala_kedro.report import plots
 from coala_kedro.report.values import Frame, Table, Value, cohort_title
 from coala_kedro.statistics.metric_list import metrics
@@ -28,8 +27,6 @@ class Study:
         pictures: PNG.
     """
 
-    all_cohorts = COHORTS
-
     def __init__(
         self,
         frames: Mapping[str, pd.DataFrame],
@@ -44,6 +41,8 @@ class Study:
         tested = frames["scan_metrics"]
         self.models = list(tested["model"].unique())
         self.cohorts = list(tested["cohort"].unique())
+        tables = (name for name in frames if name.endswith("_table_1"))
+        self.all_cohorts = [name.removesuffix("_table_1") for name in tables]
 
     def __getitem__(self, name: str) -> Frame:
         return self._frames[name]
@@ -168,19 +167,19 @@ class Study:
         }
         columns = {
             (cohort_title(cohort), unit): {"cohort": cohort, "column": f"n_{unit}"}
-            for cohort in COHORTS
+            for cohort in self.all_cohorts
             for unit in ("scans", "patients")
         }
         return _crossed(source, rows, columns, absent="–")
 
     def patients(self) -> Table:
         """Table 1 of the cohorts side by side."""
-        tables = [self[f"{cohort}_table_1"] for cohort in COHORTS]
+        tables = [self[f"{cohort}_table_1"] for cohort in self.all_cohorts]
         rows = [
             [name, *(table.value(row, "value") for table in tables)]
             for row, name in tables[0].frame["characteristic"].items()
         ]
-        names = ["characteristic", *map(cohort_title, COHORTS)]
+        names = ["characteristic", *map(cohort_title, self.all_cohorts)]
         return Table(names, rows, ", ".join(table.name for table in tables))
 
     def paper(self, of_scans: bool) -> Table:

@@ -245,4 +245,4 @@ def cohort_title(cohort: str) -> str:
     Args:
         cohort: Its name.
     """
-    return f"{cohort.capitalize()} cohort"
+    return f"{cohort.capitalize().replace('_', ' ')} cohort"

@@ -50,7 +50,8 @@ def compare_with_paper(
 
     Args:
         summary: As `summary.summarise` makes it.
-        scan_tables: The accepted scans of each cohort.
+        scan_tables: The accepted scans of each cohort. Every other than `internal` stands beside
+            the paper's external one.
 
     Returns:
         Frame with `COLUMNS`, in the paper's order: one row a figure and model, or one for all
@@ -58,6 +59,8 @@ def compare_with_paper(
         and `ci_high` the run's. `note` says why a run's figure or interval is NaN.
     """
     figures = paper_figures().rename(columns={"value": "paper"})
+    cohorts = {"internal": ["internal"], "external": [c for c in scan_tables if c != "internal"]}
+    figures = figures.assign(cohort=figures["cohort"].map(cohorts)).explode("cohort")
     run = pd.concat([_of_cohorts(scan_tables), _of_models(summary)], ignore_index=True)
     joined = figures.merge(run, on=_KEYS, how="left")
     missing = joined["model"].isna()

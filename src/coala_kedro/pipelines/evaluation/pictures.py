@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -41,38 +41,26 @@ class Shown(NamedTuple):
 
 
 def draw_outlines(
-    internal_scans: Volumes,
-    external_scans: Volumes,
-    internal_label_maps: Volumes,
-    external_label_maps: Volumes,
-    internal_predictions: Volumes,
-    external_predictions: Volumes,
-    worst_scans: pd.DataFrame,
-    drawing: Drawing,
+    worst_scans: pd.DataFrame, drawing: Drawing, cohorts: Sequence[str], **volumes: Volumes
 ) -> tuple[Figure, Figure]:
     """The student's outline (red) against the consensus (green).
 
     Args:
-        internal_scans: Scans of the internal cohort.
-        external_scans: Likewise of the external cohort.
-        internal_label_maps: Label maps with the consensus.
-        external_label_maps: Likewise.
-        internal_predictions: The student's predictions of the test scans.
-        external_predictions: Likewise.
         worst_scans: `model, cohort, rank, scan_id`.
         drawing: How many scans to draw.
+        cohorts: Their names, in the order in which they are drawn.
+        **volumes: Of each cohort `scans_<cohort>`, `label_maps_<cohort>` (with the consensus) and
+            `predictions_<cohort>` (the student's, of the test scans).
 
     Returns:
         As in the paper's Figure 3, the first test scans of each cohort by name: chosen before
         anyone saw the result. And those in which the student does worst.
     """
-    volumes = {
-        "internal": (internal_scans, internal_label_maps, internal_predictions),
-        "external": (external_scans, external_label_maps, external_predictions),
-    }
+    kinds = ("scans", "label_maps", "predictions")
+    of_cohort = {c: tuple(volumes[f"{kind}_{c}"] for kind in kinds) for c in cohorts}
     first = [
         Shown(cohort, scan_id, f"{cohort}: {scan_id}")
-        for cohort, (_, _, predictions) in volumes.items()
+        for cohort, (_, _, predictions) in of_cohort.items()
         for scan_id in sorted(part_of(predictions, LABEL_MAP))[: drawing.scans_per_cohort]
     ]
     of_student = worst_scans[worst_scans["model"] == "student"]
@@ -80,7 +68,7 @@ def draw_outlines(
         Shown(str(row.cohort), str(row.scan_id), f"{row.cohort} {row.rank}: {row.scan_id}")
         for row in of_student.itertuples()
     ]
-    return _gallery(first, volumes, drawing.scans_per_cohort), _gallery(worst, volumes, 3)
+    return _gallery(first, of_cohort, drawing.scans_per_cohort), _gallery(worst, of_cohort, 3)
 
 
 def _gallery(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kedro.pipeline import Node, Pipeline
 
-from coala_kedro.cohort import COHORTS
 from coala_kedro.models.prediction import predict
 from coala_kedro.pipelines import fixed
 from coala_kedro.pipelines.evaluation.nodes import compare_with_paper, summarise
 from coala_kedro.pipelines.evaluation.pictures import draw_outlines
-from coala_kedro.pipelines.evaluation.report import MADE, MODELS, PARAMETERS, TAKEN, report_nodes
+from coala_kedro.pipelines.evaluation.report import (
+    MADE,
+    MODELS,
+    PARAMETERS,
+    frames_taken,
+    report_nodes,
+)
 from coala_kedro.pipelines.evaluation.scoring import collect_scores, score_raters, score_scans
 from coala_kedro.statistics.agreement import agreement_table
 from coala_kedro.statistics.comparisons import compare
@@ -39,24 +46,28 @@ GROUPS = [TTV_BOUNDS, "params:statistics.slice_bounds_mm", "params:statistics.le
 N_WORST = "params:statistics.n_worst"
 
 
-def create_pipeline() -> Pipeline:
-    """From models and test scans to predictions, scores, statistics, tables and figures."""
+def create_pipeline(cohorts: Sequence[str]) -> Pipeline:
+    """From models and test scans to predictions, scores, statistics, tables and figures.
+
+    Args:
+        cohorts: Their names; frames, tables and figures have them in this order.
+    """
     named = ("accepted_scans", "scans", "label_maps", "reader_masks")
     inputs = {f"{model}.model" for model in MODELS} | {
-        f"{cohort}.{name}" for cohort in COHORTS for name in named
+        f"{cohort}.{name}" for cohort in cohorts for name in named
     }
     parameters = {"inference", "compute", "statistics", "drawing", *PARAMETERS}
     return Pipeline(
         [
-            *(_one_test(model, cohort) for model in MODELS for cohort in COHORTS),
-            *map(_raters, COHORTS),
-            *_metrics(),
-            *_statistics(),
-            _outlines(),
-            *report_nodes(),
+            *(_one_test(model, cohort) for model in MODELS for cohort in cohorts),
+            *map(_raters, cohorts),
+            *_metrics(cohorts),
+            *_statistics(cohorts),
+            _outlines(cohorts),
+            *report_nodes(cohorts),
         ],
         namespace="evaluation",
-        inputs=inputs | TAKEN,
+        inputs=inputs | frames_taken(cohorts),
         outputs={*METRICS.values(), *FRAMES, *PICTURES, *MADE},
         parameters={f"params:{name}" for name in parameters} | {*RESAMPLING, *GROUPS, N_WORST},
     )
@@ -98,11 +109,11 @@ def _raters(cohort: str) -> Node:
     )
 
 
-def _metrics() -> list[Node]:
+def _metrics(cohorts: Sequence[str]) -> list[Node]:
     """The scores of all models and cohorts in one frame each."""
-    tests = [f"{model}_{cohort}" for model in MODELS for cohort in COHORTS]
+    tests = [f"{model}_{cohort}" for model in MODELS for cohort in cohorts]
     parts = {scores: [f"{test}.{scores}" for test in tests] for scores in METRICS}
-    parts["reader_scores"] = [f"{cohort}_reader_scores" for cohort in COHORTS]
+    parts["reader_scores"] = [f"{cohort}_reader_scores" for cohort in cohorts]
     frames = METRICS | {"reader_scores": "reader_metrics"}
     return [
         Node(
@@ -115,7 +126,7 @@ def _metrics() -> list[Node]:
     ]
 
 
-def _statistics() -> list[Node]:
+def _statistics(cohorts: Sequence[str]) -> list[Node]:
     """What the metrics say."""
     return [
         Node(
@@ -168,20 +179,22 @@ def _statistics() -> list[Node]:
         ),
         Node(
             func=compare_with_paper,
-            inputs={"summary": "summary"} | {c: f"{c}.accepted_scans" for c in COHORTS},
+            inputs={"summary": "summary"} | {c: f"{c}.accepted_scans" for c in cohorts},
             outputs="paper_comparison",
             name="compare_with_paper",
         ),
     ]
 
 
-def _outlines() -> Node:
+def _outlines(cohorts: Sequence[str]) -> Node:
     """Pictures of test scans with the student's outlines."""
-    volumes = [f"{cohort}.{name}" for name in ("scans", "label_maps") for cohort in COHORTS]
-    predictions = [f"student_{cohort}.predictions" for cohort in COHORTS]
+    inputs = {"worst_scans": "worst_scans", "drawing": "params:drawing"}
+    for cohort in cohorts:
+        inputs |= {f"{name}_{cohort}": f"{cohort}.{name}" for name in ("scans", "label_maps")}
+        inputs[f"predictions_{cohort}"] = f"student_{cohort}.predictions"
     return Node(
-        func=draw_outlines,
-        inputs=[*volumes, *predictions, "worst_scans", "params:drawing"],
+        func=fixed(draw_outlines, cohorts=cohorts),
+        inputs=inputs,
         outputs=[*PICTURES],
         name="draw_outlines",
     )

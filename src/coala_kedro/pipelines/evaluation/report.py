@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any
 
@@ -11,7 +11,8 @@ from kedro.pipeline import Node
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
-from coala_kedro.cohort import COHORTS, N_FOLDS
+from coala_kedro.cohort import N_FOLDS
+from coala_kedro.pipelines import fixed
 from coala_kedro.pipelines.evaluation.pictures import Drawing
 from coala_kedro.report import figures, group_figures, training_figures
 from coala_kedro.report.claim import claim_table
@@ -27,8 +28,8 @@ def _of_models(frame: str) -> tuple[str, ...]:
     return tuple(f"{model}.{frame}" for model in MODELS)
 
 
-def _of_cohorts(*frames: str) -> tuple[str, ...]:
-    return tuple(f"{cohort}.{frame}" for cohort in COHORTS for frame in frames)
+def _of_cohorts(cohorts: Iterable[str], *frames: str) -> tuple[str, ...]:
+    return tuple(f"{cohort}.{frame}" for cohort in cohorts for frame in frames)
 
 
 PARAMETERS = (
@@ -40,9 +41,8 @@ FRAMES = (
     "cohort_flow", "settings", "claim_checklist", "ttv_classes", "free_response",
     "reader_summary", "tests", "subgroups", "worst_scans", "paper_comparison",
     *_of_models("training_cost"),
-    *_of_cohorts("table_1", "screening"),
 )  # fmt: skip
-"""What the report shows; `<cohort>.<frame>` is in `<cohort>_<frame>.csv`."""
+"""What the report shows, beside table 1 and screening of each cohort."""
 FIGURES: dict[str, tuple[Callable[..., Figure], tuple[str, ...]]] = {
     "bland_altman": (figures.bland_altman, ("scan_metrics", "summary")),
     "bland_altman_percent": (figures.bland_altman_percent, ("scan_metrics", "summary")),
@@ -63,29 +63,45 @@ FIGURES: dict[str, tuple[Callable[..., Figure], tuple[str, ...]]] = {
 }
 """Each figure's function, and the frames it draws."""
 _CAME_IN = ("scan_table", "accepted_scans", "screening")
-TAKEN = {
-    "pseudo_label_review",
-    *_of_cohorts(*_CAME_IN, "table_1"),
-    *_of_models("cross_validation"),
-    *_of_models("training_curves"),
-    *_of_models("training_cost"),
-}
-"""What the report takes from other pipelines."""
 MADE = {"cohort_flow", "settings", "claim_checklist", "report"}
 """What it makes, but for the figures, which stay inside."""
 
 
-def describe_run(**parameters: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Settings and versions of a run, and the CLAIM checklist answered from them.
+def frames_shown(cohorts: Iterable[str]) -> tuple[str, ...]:
+    """What the report shows; `<cohort>.<frame>` is in `<cohort>_<frame>.csv`.
 
     Args:
-        **parameters: The run's parameters by name.
+        cohorts: Of the study.
+    """
+    return *FRAMES, *_of_cohorts(cohorts, "table_1", "screening")
+
+
+def frames_taken(cohorts: Iterable[str]) -> set[str]:
+    """What the report takes from other pipelines.
+
+    Args:
+        cohorts: Of the study.
+    """
+    of_models = ("cross_validation", "training_curves", "training_cost")
+    return {
+        "pseudo_label_review",
+        *_of_cohorts(cohorts, *_CAME_IN, "table_1"),
+        *(frame for name in of_models for frame in _of_models(name)),
+    }
+
+
+def describe_run(cohorts: Sequence[str], **parameters: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Settings and versions, and the CLAIM checklist answered from them.
+
+    Args:
+        cohorts: Of the study.
+        **parameters: Those that decide results.
     """
     plain = {
         name: p.model_dump() if isinstance(p, BaseModel) else p for name, p in parameters.items()
     }
     settings = settings_table({"folds": N_FOLDS, **plain}, date.today())
-    return settings, claim_table(settings)
+    return settings, claim_table(settings, cohorts)
 
 
 def count_scans(
@@ -96,9 +112,11 @@ def count_scans(
     Args:
         pseudo_label_review: As catalogued.
         scan_metrics: As catalogued.
-        cohorts: `<cohort>_scan_table`, `_accepted_scans` and `_screening` of both.
+        cohorts: `<cohort>_scan_table`, `_accepted_scans` and `_screening` of each cohort.
     """
     accepted = pseudo_label_review["accepted"].astype(bool)
+    tables = (name for name in cohorts if name.endswith("_scan_table"))
+    names = [name.removesuffix("_scan_table") for name in tables]
     parts = [
         cohort_flow(
             cohorts[f"{cohort}_scan_table"],
@@ -107,7 +125,7 @@ def count_scans(
             scored=scan_metrics.loc[scan_metrics["cohort"] == cohort, "scan_id"],
             pseudo_labelled=pseudo_label_review.loc[accepted, "scan_id"],
         ).assign(cohort=cohort)
-        for cohort in COHORTS
+        for cohort in names
     ]
     flow = pd.concat(parts, ignore_index=True)
     return flow[["cohort", "step", "n_scans", "n_patients"]]
@@ -132,28 +150,32 @@ def write_report(drawing: Drawing, **parts: pd.DataFrame | str | bytes) -> str:
     return report_page(Study(frames, drawn, pictures if drawing.pictures_in_report else {}))
 
 
-def report_nodes() -> list[Node]:
-    """Figures, settings, and the page of all of them."""
+def report_nodes(cohorts: Sequence[str]) -> list[Node]:
+    """Figures, settings, and the page of all of them.
+
+    Args:
+        cohorts: Of the study.
+    """
     return [
         *(
             Node(func=draw, inputs=[*frames], outputs=f"{name}_figure", name=f"draw_{name}")
             for name, (draw, frames) in FIGURES.items()
         ),
         Node(
-            func=describe_run,
+            func=fixed(describe_run, cohorts=cohorts),
             inputs={name: f"params:{name}" for name in PARAMETERS},
             outputs=["settings", "claim_checklist"],
             name="describe_run",
         ),
         Node(
             func=count_scans,
-            inputs=_named("pseudo_label_review", "scan_metrics", *_of_cohorts(*_CAME_IN)),
+            inputs=_named("pseudo_label_review", "scan_metrics", *_of_cohorts(cohorts, *_CAME_IN)),
             outputs="cohort_flow",
             name="count_scans",
         ),
         Node(
             func=write_report,
-            inputs=_named(*FRAMES)
+            inputs=_named(*frames_shown(cohorts))
             | _named(*(f"{name}_figure" for name in FIGURES), "worst_scans_outlined")
             | {"drawing": "params:drawing"},
             outputs="report",

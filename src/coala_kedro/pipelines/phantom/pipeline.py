@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kedro.pipeline import Node, Pipeline
 
-from coala_kedro.cohort import COHORTS
 from coala_kedro.pipelines.phantom.nodes import admit_patients, scan_patients
 
 RAW = ("scan_table", "raw_scans", "existing_organ_masks", "raw_reader_masks")
 
 
-def create_pipeline() -> Pipeline:
-    """Scan table, scans, organ masks and readers' masks of all cohorts."""
-    return sum(map(_hospital, COHORTS), Pipeline([]))
+def create_pipeline(cohorts: Iterable[str]) -> Pipeline:
+    """Scan table, scans, organ masks and readers' masks of all cohorts.
+
+    Args:
+        cohorts: Their names; each has its hospital in the parameters `phantom`.
+    """
+    return sum(map(_hospital, cohorts), Pipeline([]))
 
 
 def _hospital(cohort: str) -> Pipeline:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kedro.pipeline import Node, Pipeline
 
 from coala_kedro.pipelines import fixed
@@ -29,12 +31,17 @@ TRAINED_ON = ("internal.usable_scans", "internal.inspected")
 """Nobody whom the models learn from may be in a cohort that they are only tested on."""
 
 
-def create_pipeline() -> Pipeline:
-    """From what hospitals bring to scans, consensus masks, organ masks and label maps."""
-    return _cohort("internal") + _cohort("external", TRAINED_ON)
+def create_pipeline(cohorts: Iterable[str]) -> Pipeline:
+    """From what hospitals bring to scans, consensus masks, organ masks and label maps.
+
+    Args:
+        cohorts: Their names; `internal` is the one that models learn from.
+    """
+    return sum(map(_cohort, cohorts), Pipeline([]))
 
 
-def _cohort(cohort: str, trained_on: tuple[str, ...] = ()) -> Pipeline:
+def _cohort(cohort: str) -> Pipeline:
+    trained_on = () if cohort == "internal" else TRAINED_ON
     return Pipeline(
         [*_intake(cohort, trained_on), *_outlines(cohort), *_results()],
         namespace=cohort,
