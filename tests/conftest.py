@@ -24,6 +24,13 @@ def pytest_collection_finish():
     gc.enable()
 
 
+def pytest_collection_modifyitems(config, items):
+    """Keep the fast tests of a file in one process: its fixtures are made once."""
+    for item in items if config.option.markexpr == "not slow" else ():
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 SLOW_AS_A_WHOLE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 
 
