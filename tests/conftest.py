@@ -1,3 +1,4 @@
+import gc
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +14,22 @@ PROJECT = Path(__file__).parents[1]
 # no test that fails because a machine is slow.
 hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=40)
 hypothesis.settings.load_profile("seeded")
+
+gc.disable()  # until all is imported, of which nothing is garbage
+
+
+def pytest_collection_finish():
+    """Collect garbage from now on, and look for none in what is imported."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keep the fast tests of a file in one process: its fixtures are made once."""
+    for item in items if config.option.markexpr == "not slow" else ():
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
 
 SLOW_AS_A_WHOLE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 

@@ -1,10 +1,11 @@
 """A stand-in for TotalSegmentator, which takes 9 s to import and needs weights."""
 
+import importlib
 import shutil
 import sys
 from pathlib import Path
 
-import torch
+from lazily import torch
 from totalsegmentator import map_tasks_config
 
 from coala_kedro.organs.adapters import MODEL_FILES, MODEL_FOLDERS
@@ -40,6 +41,7 @@ def install(folder, monkeypatch, segment=COPY, phase="yield {}"):
         segment: What it does with `scan_file`, `mask_file` and `options`; a line of Python.
         phase: What its phase tool does once the scan is segmented, likewise.
     """
+    importlib.import_module("torch")  # looks into weights, and the stand-in would not
     named = MODULES | {
         "totalsegmentator/python_api.py": SEGMENTER.format(segment),
         "totalsegmentator/bin/totalseg_get_phase.py": PHASE_TOOL.format(phase),

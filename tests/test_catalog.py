@@ -113,6 +113,7 @@ def test_the_paper_is_the_default(conf):
     assert N_FOLDS == 5
 
 
+@pytest.mark.xdist_group("torch")
 def test_base_leaves_all_else_to_nnunet(conf):
     """Our documented numbers against nnU-Net's own source."""
     import inspect

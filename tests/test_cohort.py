@@ -237,13 +237,18 @@ def test_scans_of_roles_come_in_the_tables_order(table):
     assert scans_with_role(table) == []
 
 
-@pytest.fixture
-def catalog(tmp_path):
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture(scope="module")
+def catalog(root):
     loader = OmegaConfigLoader(
         str(CONF),
         base_env="base",
         default_run_env="base",
-        runtime_params={"raw": str(tmp_path / "raw"), "data": str(tmp_path / "data")},
+        runtime_params={"raw": str(root / "raw"), "data": str(root / "data")},
     )
     return DataCatalog.from_config(loader["catalog"])
 
@@ -272,8 +277,8 @@ def test_an_id_that_is_na_survives_the_study(catalog, entry):
     assert loaded["dice"].isna().tolist() == [True, False]
 
 
-def test_an_absent_table_is_named_with_what_to_do(catalog, tmp_path):
-    path = f"{tmp_path}/raw/external/scans.csv"
+def test_an_absent_table_is_named_with_what_to_do(catalog, root):
+    path = f"{root}/raw/external/scans.csv"
     with pytest.raises(
         DatasetError, match=f"no scan table {path}.* columns scan_id, .* catalog entry"
     ):

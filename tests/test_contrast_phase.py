@@ -11,6 +11,8 @@ from coala_kedro.organs import OrganSegmenterError, TotalSegmentator
 from coala_kedro.organs.segmenter import Phase
 from coala_kedro.organs.totalsegmentator import _has_xgboost
 
+pytestmark = pytest.mark.xdist_group("torch")
+
 
 @pytest.fixture
 def scan():

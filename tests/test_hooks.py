@@ -51,3 +51,10 @@ def test_a_study_whose_masks_stand_needs_no_weights(run, caplog):
     caplog.set_level(logging.WARNING)
     run(made=["organ_masks", "anatomy"])
     assert "new or changed cannot be segmented" in caplog.text
+
+
+@pytest.mark.xdist_group("tracking")
+def test_mlflows_statistics_are_off_once_the_project_is_loaded(project):
+    from mlflow.telemetry.utils import is_telemetry_disabled
+
+    assert is_telemetry_disabled()

@@ -142,9 +142,3 @@ def test_kedros_statistics_find_no_consent(monkeypatch):
     from kedro_telemetry.plugin import _check_for_telemetry_consent
 
     assert _check_for_telemetry_consent(PROJECT) is False
-
-
-def test_mlflows_statistics_are_off_once_the_project_is_loaded(project):
-    from mlflow.telemetry.utils import is_telemetry_disabled
-
-    assert is_telemetry_disabled()

@@ -180,6 +180,7 @@ class TestTotalSegmentator:
         assert ("totalseg_download_weights -t total_fast`" in message) == (297 in needed)
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.xdist_group("torch")
     @pytest.mark.parametrize("missing", MODEL_FILES)
     def test_half_unzipped_weights(self, tmp_path, missing):
         fake.write_weights(tmp_path)
@@ -190,6 +191,7 @@ class TestTotalSegmentator:
             segmenter.find_weights(291, 298)
         assert MODEL_FOLDERS[298] not in str(error.value)
 
+    @pytest.mark.xdist_group("torch")
     def test_weights_are_looked_for_where_totalsegmentator_looks(self, tmp_path, monkeypatch):
         monkeypatch.delenv("TOTALSEG_WEIGHTS_PATH", raising=False)
         monkeypatch.delenv("TOTALSEG_HOME_DIR", raising=False)
@@ -220,6 +222,7 @@ class TestTotalSegmentator:
             == 3
         )
 
+    @pytest.mark.xdist_group("torch")
     def test_refuses_four_dimensions(self, tmp_path):
         fake.write_weights(tmp_path)
         phases = sitk.JoinSeries([sitk.Image(4, 4, 4, sitk.sitkInt16)] * 2)

@@ -10,6 +10,7 @@ import pandas as pd
 import psutil
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
+from lazily import mlflow
 
 from coala_kedro import tracking
 from coala_kedro.private_tags import PrivateTagsHooks
@@ -25,8 +26,6 @@ pytestmark = pytest.mark.xdist_group("tracking")
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """A server's client; its database takes seconds to make."""
-    import mlflow
-
     uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
@@ -37,7 +36,6 @@ def client(tmp_path_factory):
 @pytest.fixture
 def started(client):
     """What a `kedro run` starts with: its run, open; yields how to start one."""
-    import mlflow
 
     def start(study="hospital_a"):
         mlflow.end_run()
@@ -211,8 +209,6 @@ def test_figures_are_named_by_all_that_tells_them_apart():
 @pytest.fixture
 def kedro_run(client, monkeypatch):
     """Starts a run as kedro-mlflow does, with what the hook leaves of it; yields its tags."""
-    import mlflow
-
     monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"ticket": "12"}')
 
     def start(**parameters):

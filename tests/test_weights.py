@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from lazily import torch
 
 from coala_kedro.weights import (
     CheckpointFormatError,
@@ -19,6 +19,8 @@ from coala_kedro.weights import (
     check_plans,
     check_weights,
 )
+
+pytestmark = pytest.mark.xdist_group("torch")
 
 
 class Payload:

@@ -1,4 +1,4 @@
-"""The thirteen structures of a label map, each said once.
+"""The thirteen structures of a label map, in one list.
 
 A label map is a uint8 volume: 0 is background, 1 to 12 are the organs in the order of the
 COALA paper (Bereska et al. 2024, 10.1186/s13244-024-01820-7, "Methods"), 13 is CRLM, as in the
@@ -52,6 +52,6 @@ LIVER = next(s.id for s in STRUCTURES if s.name == "liver")
 CRLM = next(s.id for s in STRUCTURES if s.name == "crlm")
 
 STRUCTURE_IDS = [(s.id, s.totalsegmentator_id) for s in STRUCTURES]
-"""What decides a label map; names and colours do not."""
+"""Decides every label map; names and colours do not count."""
 
 LABELS = {"background": BACKGROUND} | {s.name: s.id for s in STRUCTURES}

@@ -1,4 +1,4 @@
-"""Files that are whole under their names or not there, and what is said of a disk that is full."""
+"""Writing files atomically, and messages about a full disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REFUSALS = {
 
 
 class DiskFullError(RuntimeError):
-    """The disk takes no more; the message names the folder, what is needed and what is free."""
+    """The disk is full; the message names the folder, what is needed and what is free."""
 
 
 @contextlib.contextmanager
@@ -54,7 +54,7 @@ def written_whole(path: Path, what: str, needed_bytes: int | None = None) -> Ite
 def room_in(
     folder: Path, what: str, needed_bytes: Callable[[], int], partial: Path | None = None
 ) -> Iterator[None]:
-    """Tell a full disk as such where something that writes into a folder fails for it.
+    """Turn an error in writing below a folder into `DiskFullError` where the disk is full.
 
     Args:
         folder: Where it writes.
@@ -79,7 +79,7 @@ def room_in(
 
 
 def disk_full(error: OSError, folder: Path, what: str, needed_bytes: int) -> str:
-    """What to say of an error in writing; empty where the disk is not full.
+    """The message for an error in writing; empty where the disk is not full.
 
     Args:
         error: The error.

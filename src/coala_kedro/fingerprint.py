@@ -41,7 +41,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclasses.dataclass(frozen=True)
 class RecipeName:
-    """What a recipe is called, whatever its function is called and wherever it is.
+    """Name and version of a recipe, whatever its function's name and module.
 
     Attributes:
         name: For ever; unique in the project.
@@ -190,7 +190,7 @@ def bound_inputs(value: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def describe(value: Any) -> Any:
-    """What the fingerprint covers, as plain data; kept beside a thing, it tells why it is stale.
+    """What a fingerprint covers, as plain data; kept beside a result, it shows why that is stale.
 
     Args:
         value: As of `fingerprint`.

@@ -1,4 +1,4 @@
-"""Fingerprints as version 0.1.0 gave them, so that what it made keeps standing.
+"""Fingerprints as version 0.1.0 gave them, so that its results stay valid.
 
 Version 0.1.0 (commit c31d49c) knew a recipe by its function's module and name, by every field of
 its parameters and by the bytes of its files. A group that has trained with it for three weeks must

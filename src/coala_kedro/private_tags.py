@@ -12,7 +12,7 @@ from kedro.framework.hooks import hook_impl
 
 _PARAMETER = "mlflow_tells_who_and_where"
 _TAGS_FROM_ENVIRONMENT = "MLFLOW_RUN_CONTEXT"
-"""What MLflow's own environment variable of this name holds, as JSON, takes precedence."""
+"""MLflow's environment variable, in JSON; tags that it already holds take precedence."""
 _NOBODY = {"mlflow.user": "", "mlflow.source.name": "kedro", "mlflow.source.git.repoURL": ""}
 
 

@@ -10,6 +10,8 @@ from coala_kedro.cohort import CohortError, check_scan_table
 from coala_kedro.datasets import HospitalVolumesDataset, ScanTableDataset
 from coala_kedro.disk import DiskFullError
 
+pytestmark = pytest.mark.xdist_group("hospital_new")
+
 
 def test_a_hospital_is_proposed_and_its_entries_find_its_scans(run, project, oslo):
     told = run("oslo", oslo, "--cohort", "external", "--role", "manual")

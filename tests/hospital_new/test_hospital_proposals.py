@@ -21,6 +21,8 @@ from coala_kedro import cli
 from coala_kedro.datasets import HospitalVolumesDataset
 from coala_kedro.datasets.grouping import by_scan
 
+pytestmark = pytest.mark.xdist_group("hospital_new")
+
 
 def write_scan(path, seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)

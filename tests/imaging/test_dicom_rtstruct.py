@@ -192,15 +192,15 @@ def test_contours_that_no_scan_of_this_kind_has(path):
 
 
 @pytest.mark.parametrize("direction", [(0, 0, 1, 1, 0, 0, 0, 1, 0), OBLIQUE])
-@pytest.mark.parametrize("axes", [(1, 0, 2), (2, 1, 0), (1, 2, 0)])
-def test_a_scan_whose_axes_are_stored_another_way(path, direction, axes):
+def test_a_scan_whose_axes_are_stored_another_way(path, direction):
     scan = scan_of(direction)
     write_rtstruct({"GTV": sphere(scan, 20)}, slices_of(scan), path)
-    turned = sitk.Flip(sitk.PermuteAxes(scan, axes), (True, False, True))
     mask = sitk.GetImageFromArray(read(path, scan))
     mask.CopyInformation(scan)
-    expected = sitk.Flip(sitk.PermuteAxes(mask, axes), (True, False, True))
-    np.testing.assert_array_equal(read(path, turned), sitk.GetArrayFromImage(expected))
+    for axes in ((1, 0, 2), (2, 1, 0), (1, 2, 0)):
+        turned = sitk.Flip(sitk.PermuteAxes(scan, axes), (True, False, True))
+        expected = sitk.Flip(sitk.PermuteAxes(mask, axes), (True, False, True))
+        np.testing.assert_array_equal(read(path, turned), sitk.GetArrayFromImage(expected))
 
 
 def test_what_is_no_structure_set(path):
@@ -226,9 +226,9 @@ def test_it_is_held_against_the_scan_by_series_and_frame(tmp_path, path):
         "planning": slices_of(scan_of(), series="planning", **frame),
         "stranger": slices_of(scan_of(), series="stranger"),
     }
-    told = {}
+    told, ball = {}, sphere(scan_of(), 8)
     for name, slices in drawn_on.items():
-        write_rtstruct({"GTV": sphere(scan_of(), 20)}, slices, path)
+        write_rtstruct({"GTV": ball}, slices, path)
         told[name] = [*compare_origins(rtstruct_origin(path), scan)]
     assert told == {"own": [], "planning": ["other_series"], "stranger": ["other_frame"]}
     made = pydicom.dcmread(path)
@@ -262,7 +262,7 @@ def test_regions_of_other_frames_in_one_file_are_held_against_their_own(tmp_path
 @given(
     corners=npst.arrays(int, st.tuples(st.integers(3, 9), st.just(2)), elements=st.integers(-3, 18))
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60)
 def test_a_polygon_is_filled_as_scikit_image_fills_it(corners):
     """No edge goes through a centre: such a one is inside there, and half of them are here."""
     corners = corners + np.array([math.sqrt(2), math.sqrt(3)]) / 50

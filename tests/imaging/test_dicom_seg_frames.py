@@ -33,6 +33,15 @@ def rewritten(path, change):
     made.save_as(path)
 
 
+def without_spacing(path):
+    """Write a segmentation again without the distance from frame to frame."""
+    made = pydicom.dcmread(path)
+    measures = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    if "SpacingBetweenSlices" in measures:
+        del measures.SpacingBetweenSlices
+    made.save_as(path)
+
+
 def on_grid(path, scan, pattern=".*", **options):
     return sitk.GetArrayFromImage(read_segments(path, pattern, scan, **options))
 
@@ -46,29 +55,21 @@ SPARSE = {
 }
 
 
-@pytest.mark.parametrize("resample", [False, True])
 @pytest.mark.parametrize("name", SPARSE)
 @pytest.mark.parametrize("order", [1, -1])
-@pytest.mark.parametrize("spacing_told", [True, False])
-def test_sparse_frames_go_where_their_positions_say(tmp_path, name, order, spacing_told, resample):
+def test_sparse_frames_go_where_their_positions_say(tmp_path, name, order):
     """Resampled, every frame would be as thick as the gap to the next."""
     scan = scan_of(OBLIQUE)
     mask = np.zeros(SHAPE, np.uint8)
     mask[SPARSE[name], 3:6, 4:7] = 1
     path = tmp_path / "seg.dcm"
     write_seg({"Tumor": mask}, slices_of(scan), path)
-
-    def change(frames, planes):
-        return frames[::order], planes[::order]
-
-    rewritten(path, change)
-    if not spacing_told:
-        made = pydicom.dcmread(path)
-        measures = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-        if "SpacingBetweenSlices" in measures:
-            del measures.SpacingBetweenSlices
-        made.save_as(path)
-    np.testing.assert_array_equal(on_grid(path, scan, resample=resample), mask)
+    rewritten(path, lambda frames, planes: (frames[::order], planes[::order]))
+    for resample in (False, True):
+        np.testing.assert_array_equal(on_grid(path, scan, resample=resample), mask)
+    without_spacing(path)
+    for resample in (False, True):
+        np.testing.assert_array_equal(on_grid(path, scan, resample=resample), mask)
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL"])
@@ -174,11 +175,7 @@ def test_sparse_frames_of_a_thinner_series_are_not_taken_for_thick_slices(tmp_pa
     mask[2:18:4, 3:6, 4:7] = 1
     path = tmp_path / "seg.dcm"
     write_seg({"Tumor": mask}, slices_of(fine), path)
-    made = pydicom.dcmread(path)
-    measures = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    if "SpacingBetweenSlices" in measures:
-        del measures.SpacingBetweenSlices
-    made.save_as(path)
+    without_spacing(path)
     scan = sitk.GetImageFromArray(np.zeros((8, 10, 12), np.int16))
     scan.SetSpacing((0.7, 0.8, 2.5))
     scan.SetOrigin((0, 0, 0.7))
@@ -198,19 +195,23 @@ def test_voxels_outside_the_scan_are_told(tmp_path):
         assert raised.value.code == "other_grid"
 
 
-@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.fixture(scope="module")
+def oblique_seg(tmp_path_factory):
+    path = tmp_path_factory.mktemp("oblique") / "seg.dcm"
+    write_seg(MASKS, slices_of(scan_of(OBLIQUE)), path)
+    return path
+
+
 @pytest.mark.parametrize("flips", [(False, False, False), (True, False, True)])
-def test_a_scan_that_is_stored_another_way(tmp_path, axes, flips):
+def test_a_scan_that_is_stored_another_way(oblique_seg, flips):
     """The series as a NIfTI of whatever axes, its outlines as DICOM."""
-    scan = scan_of(OBLIQUE)
-    path = tmp_path / "seg.dcm"
-    write_seg(MASKS, slices_of(scan), path)
     mask = sitk.GetImageFromArray(MASKS["Tumor_1"] | MASKS["Tumor_2"] | MASKS["Tumor_10"])
-    mask.CopyInformation(scan)
-    turned = sitk.Flip(sitk.PermuteAxes(mask, axes), flips)
-    placed = read_segments(path, "Tumor.*", turned)
-    assert grid_differences(placed, turned) == []
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(placed), sitk.GetArrayFromImage(turned))
+    mask.CopyInformation(scan_of(OBLIQUE))
+    for axes in ((0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0)):
+        turned = sitk.Flip(sitk.PermuteAxes(mask, axes), flips)
+        placed = read_segments(oblique_seg, "Tumor.*", turned)
+        assert grid_differences(placed, turned) == []
+        np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (placed, turned)))
 
 
 def test_a_segmentation_without_preamble(tmp_path):

@@ -64,8 +64,15 @@ TOLD = {
 }
 
 
+CHOICES = {
+    "AcquisitionNumber": {"acquisition": 7},
+    "ImageType": {"image_type": "ORIGINAL/.*"},
+    "ConvolutionKernel": {"kernel": "I30f.*"},
+}
+
+
 @pytest.mark.parametrize("name", PHASES)
-def test_phases_under_one_uid_are_told_as_such_and_none_is_a_copy(folder, name):
+def test_phases_under_one_uid_are_told_as_such_and_the_chosen_one_is_read(folder, name):
     save([*phase(2, **PHASES[name][1]), *phase(1, **PHASES[name][0])], folder)
     facts = inspect_series(folder)
     assert facts["n_duplicate_slices"] == 0
@@ -75,18 +82,6 @@ def test_phases_under_one_uid_are_told_as_such_and_none_is_a_copy(folder, name):
     assert facts["several_acquisitions"] == TOLD.get(name, facts["several_acquisitions"])
     with pytest.raises(VolumeError, match="There are 2 acquisitions"):
         read_series(folder)
-
-
-CHOICES = {
-    "AcquisitionNumber": {"acquisition": 7},
-    "ImageType": {"image_type": "ORIGINAL/.*"},
-    "ConvolutionKernel": {"kernel": "I30f.*"},
-}
-
-
-@pytest.mark.parametrize("name", PHASES)
-def test_the_phase_that_is_chosen_is_read(folder, name):
-    save([*phase(2, **PHASES[name][1]), *phase(1, **PHASES[name][0])], folder)
     choice = SeriesChoice(**CHOICES.get(name, {"phase": 2}))
     assert inspect_series(folder, choice) == SOUND | {"n_files": 16}
     assert_same(read_series(folder, choice), brighter(scan_of(), 200))
@@ -107,8 +102,14 @@ def thirds(made):
     return made
 
 
-@pytest.mark.parametrize("name", PHASES)
-@pytest.mark.parametrize("move", [half_a_gap_up, thirds])
+BY_ITS_OWN_WAY = ("AcquisitionNumber", "AcquisitionTime of each slice", "InstanceNumber")
+MOVED = [(half_a_gap_up, name) for name in PHASES] + [
+    pytest.param(thirds, name, marks=() if name in BY_ITS_OWN_WAY else pytest.mark.slow)
+    for name in PHASES
+]
+
+
+@pytest.mark.parametrize(("move", "name"), MOVED)
 def test_phases_whose_slices_lie_between_each_other_are_no_finer_scan(folder, name, move):
     """Half a gap apart they look like one series of twice as many slices."""
     save([*move(phase(2, **PHASES[name][1])), *phase(1, **PHASES[name][0])], folder)

@@ -4,10 +4,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import torch
+from lazily import torch
 
 from coala_kedro.nnunet.checkpoints import CheckpointError, load_newest, write_checkpoint
 from coala_kedro.weights import UnsafeCheckpointError
+
+pytestmark = pytest.mark.xdist_group("torch")
 
 FINAL, LATEST, PREVIOUS = (f"checkpoint_{name}.pth" for name in ("final", "latest", "previous"))
 

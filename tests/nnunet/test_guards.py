@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
+from lazily import torch
 
 from coala_kedro.nnunet.guards import (
     GuardError,
@@ -91,7 +91,7 @@ def test_a_disk_needs_room_for_the_checkpoints(tmp_path):
         check_disk(tmp_path, 10**15)
 
 
-@pytest.mark.xdist_group("optimisers")  # torch takes a second to import them
+@pytest.mark.xdist_group("torch")
 @pytest.mark.parametrize(("optimiser", "copies"), [("sgd", 2), ("adam", 3)])
 def test_checkpoints_are_as_large_as_torch_writes_them(tmp_path, optimiser, copies):
     network = torch.nn.Conv3d(32, 64, 3)

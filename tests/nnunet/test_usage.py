@@ -2,16 +2,17 @@ import time
 
 import psutil
 import pytest
-import torch
+from lazily import Module, torch
 
-from coala_kedro.nnunet import usage
-from coala_kedro.nnunet.usage import Usage
+usage = Module("coala_kedro.nnunet.usage")
+
+pytestmark = pytest.mark.xdist_group("torch")
 
 
 @pytest.mark.parametrize("every_s", [0.1, 60.0])
 def test_a_busy_process_is_seen_and_an_idle_one_too(monkeypatch, every_s):
-    monkeypatch.setattr(usage, "_EVERY_S", every_s)
-    with Usage(torch.device("cpu")).watched() as used:
+    monkeypatch.setattr("coala_kedro.nnunet.usage._EVERY_S", every_s)
+    with usage.Usage(torch.device("cpu")).watched() as used:
         used.take()
         began, spun = time.monotonic(), time.process_time()
         while time.process_time() - spun < 0.6:
@@ -28,7 +29,7 @@ def test_a_busy_process_is_seen_and_an_idle_one_too(monkeypatch, every_s):
 
 def test_a_gpus_memory_is_told_and_its_use_where_it_can_be(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2_000_000_000, 8_000_000_000))
-    gpu = Usage(torch.device("cuda", 0))
+    gpu = usage.Usage(torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "utilization", lambda device: 97)
     figures = gpu.take()
     assert (figures["gpu_memory_gb"], figures["gpu_percent"]) == (6.0, 97.0)

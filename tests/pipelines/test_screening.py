@@ -149,17 +149,21 @@ def test_of_a_label_file_the_value_that_is_told_is_the_lesion(hospital, values):
     """MSD, LiTS and nnU-Net folders: without a value nothing of them is CRLM."""
     lesions = sitk.GetArrayFromImage(hospital.read(hospital.mask("reader_1", "a_pre")))
     as_label_files(hospital)
-    told = hospital.mask_entry.pop("values")
-    with pytest.raises(CohortError, match="tell which are the lesion by `values`"):
-        hospital.screen()
+    assert hospital.mask_entry["values"] == 2
     hospital.mask_entry["values"] = values
     accepted, findings = hospital.screen()
     assert findings.empty
     _, masks = hospital.imported(accepted)
-    assert told == 2
     assert len(masks) == 6
     for mask in masks.values():
         np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), lesions)
+
+
+def test_a_label_file_without_the_lesions_value_is_refused(hospital):
+    as_label_files(hospital)
+    del hospital.mask_entry["values"]
+    with pytest.raises(CohortError, match="tell which are the lesion by `values`"):
+        hospital.screen()
 
 
 def test_a_cohort_of_which_nothing_is_left_stops(hospital):
@@ -272,5 +276,9 @@ def test_another_contrast_phase_is_warned_of(hospital, monkeypatch, name, probab
     assert len(accepted) == 3
     assert codes(findings, "a_pre") == ([("contrast_phase", "warn")] if told else [])
     assert list(findings["measured"]) == ([told] if told else [])
-    _, ignored = hospital.screen(severity={"contrast_phase": "ignore"})
-    assert ignored.empty
+
+
+def test_a_contrast_phase_can_be_ignored(hospital, monkeypatch):
+    monkeypatch.setattr(Hospital, "segmenter", ToldPhase(hospital.segmenter, Phase("native", 1.0)))
+    _, findings = hospital.screen(severity={"contrast_phase": "ignore"})
+    assert findings.empty

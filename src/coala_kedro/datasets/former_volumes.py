@@ -1,4 +1,4 @@
-"""What version 0.1.0 knew a scan's volumes as, remembered while they are written anew."""
+"""Fingerprints of version 0.1.0 for a scan's volumes, kept while these are written anew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coala_kedro.imaging.identity import VolumeIdentity, volume_identity
 
 @dataclass(frozen=True)
 class _Volume:
-    """A volume's voxels and geometry, and what version 0.1.0 knew its file as."""
+    """A volume's voxels and geometry, and its file's fingerprint of version 0.1.0."""
 
     identity: VolumeIdentity
     known_as: str
@@ -25,7 +25,7 @@ class FormerVolumes:
     """The volumes of a scan as they are before they are written again."""
 
     def __init__(self, files: Mapping[str, Path], record: Mapping[str, Any], recipe: Any) -> None:
-        """Look at the files; one that is no volume does not count.
+        """Read the files; one that is no volume does not count.
 
         Args:
             files: By their keys.
@@ -36,7 +36,7 @@ class FormerVolumes:
         self._before = {key: _before(path, key, record, recipe) for key, path in files.items()}
 
     def for_resuming(self) -> dict[str, tuple[str, str]]:
-        """Content of each volume and what it was known as: the record of a run that may stop."""
+        """Both fingerprints of each volume, this version's and 0.1.0's, for a run that may stop."""
         return {
             key: (volumes[0].identity.fingerprint, volumes[0].known_as)
             for key, volumes in self._before.items()
@@ -44,7 +44,7 @@ class FormerVolumes:
         }
 
     def unchanged(self) -> dict[str, str]:
-        """What the volumes that hold the same now as before were known as, by their keys."""
+        """Fingerprints of version 0.1.0 of the volumes whose content did not change, by key."""
         known: dict[str, str] = {}
         for key, volumes in self._before.items():
             now = volume_identity(self._files[key]) if volumes else None

@@ -70,7 +70,7 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         self._complete = self._path / ".complete.json"
 
     def load(self) -> MadeFolder:
-        """Hand out the folder.
+        """The complete folder and its fingerprint.
 
         Raises:
             DatasetError: The folder is absent or incomplete.
@@ -83,7 +83,7 @@ class MadeFolderDataset(AbstractDataset[Callable[[Path], Any], MadeFolder]):
         return MadeFolder(self._path.resolve(), record["fingerprint"])
 
     def save(self, data: Callable[[Path], Any]) -> None:
-        """Let the recipe fill the folder, unless it stands.
+        """Let the recipe fill the folder, unless it is complete and up to date.
 
         Args:
             data: The recipe; it gets the folder's absolute path.

@@ -51,7 +51,7 @@ class FigureDataset(MatplotlibDataset):
 
     @property
     def artifacts(self) -> list[str]:
-        """Both files, for whoever keeps them."""
+        """Both files, for MLflow."""
         return [str(self._filepath), str(self._svg)]
 
     def load(self) -> str:

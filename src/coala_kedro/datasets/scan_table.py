@@ -46,7 +46,7 @@ class ScanTableDataset(TableDataset):
 
     @property
     def preview(self) -> NoReturn:
-        """There is none: kedro-viz would show a hospital's table, whatever else is in it.
+        """No preview, for kedro-viz would show all columns of a hospital's table.
 
         Raises:
             AttributeError: Always.

@@ -46,7 +46,7 @@ class LazyVolume:
 
     @property
     def former_fingerprint(self) -> str | None:
-        """As version 0.1.0 knew it: by its file's bytes, see `former`."""
+        """Fingerprint of version 0.1.0: of its file's bytes, see `former`."""
         return self.formerly or file_fingerprint(self.path)
 
     @property
@@ -60,12 +60,12 @@ class VolumeToBe(LazyVolume):
 
     @property
     def fingerprint(self) -> str:
-        """Another than that of any file, so that what is made of the volume does not stand."""
+        """A fingerprint of no file, so that everything made of the volume is made again."""
         return "will be made again"
 
     @property
     def former_fingerprint(self) -> str | None:
-        """None: it is not yet what it will be."""
+        """None, for the volume is not made yet."""
         return None
 
 
@@ -87,7 +87,7 @@ def write_volume(image: sitk.Image, path: Path) -> None:
 
 
 def link_file(source: Path, path: Path) -> None:
-    """Make a symbolic link to a file that is right as it is, atomically.
+    """Link to a file instead of writing it again, atomically.
 
     Args:
         source: The file.

@@ -26,7 +26,7 @@ from coala_kedro.sources import SourceVolume
 logger = logging.getLogger(__name__)
 
 Recipe = Callable[[], Any] | sitk.Image | Path | Mapping[str, sitk.Image]
-"""What makes a scan's volumes, or the volumes themselves."""
+"""A function that makes a scan's volumes, or the volumes themselves."""
 
 
 class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
@@ -118,7 +118,7 @@ class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         return {key: self._read(key, formerly) for key in sorted(keys)}
 
     def save(self, data: Mapping[str, Recipe]) -> None:
-        """Make and write what does not stand yet, then mark the folder complete.
+        """Make and write volumes that are missing or out of date; then the folder is complete.
 
         Args:
             data: Recipes by scan id.
@@ -176,7 +176,7 @@ class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         logger.info("%s: %d made, %d stood.", self._title, len(todo), len(data) - len(todo))
 
     def _todo(self, data: Mapping[str, Recipe]) -> dict[str, str | None]:
-        """The scans that do not stand, with the fingerprints of their recipes."""
+        """Scans to be made, with the fingerprints of their recipes."""
         todo = {}
         for scan, value in data.items():
             try:
@@ -214,7 +214,7 @@ class VolumeFolderDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         write_provenance(self._record_file(scan), record)
 
     def _by_name(self, made: Any) -> Mapping[str, Any]:
-        """What a recipe made, by name; a single thing has none."""
+        """Volumes that a recipe made, by name; a single one has none."""
         return made if isinstance(made, Mapping) else {"": made}
 
     def _write(self, made: Any, path: Path) -> None:

@@ -44,7 +44,7 @@ MAX_READERS = 16
 
 @dataclass(frozen=True)
 class Consensus:
-    """What the readers of one scan agree on.
+    """The consensus of one scan's readers.
 
     Attributes:
         mask: uint8 image on the readers' grid, 1 where the consensus sees a lesion.

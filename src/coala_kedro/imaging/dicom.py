@@ -44,7 +44,7 @@ def inspect_series(
     correct_tilt: bool = False,
     acquired_on: str = "",
 ) -> Facts:
-    """Measure a series by its headers alone; whatever is in the files, it raises nothing.
+    """Facts of a series from its headers alone; no content of a file raises an error.
 
     Args:
         folder: Folder of the files; see `dicom_files.read_folder`.
@@ -92,7 +92,7 @@ def inspect_series(
 
 
 def series_origin(folder: Path, choice: SeriesChoice | None = None) -> Origin:
-    """The UIDs of a series, by which it is known what a segmentation was drawn on.
+    """The UIDs of a series, to compare them with those that a segmentation refers to.
 
     Args:
         folder: Folder of the files.
@@ -151,7 +151,7 @@ def read_series(
 
 
 def _inspect_slices(headers: Sequence[SliceHeader]) -> Facts:
-    """Measure what slices are, wherever they lie."""
+    """Facts of slices that do not depend on where they lie."""
     modalities = {modality_name(m) for h in headers for m in h.modality.split("/")}
     return {
         "n_series": len({h.series for h in headers}),
@@ -220,7 +220,7 @@ def _inspect_positions(headers: Sequence[SliceHeader]) -> Facts:
 
 
 def _inspect_statements(headers: Sequence[SliceHeader]) -> Facts:
-    """What the headers say, or say again, and no voxel depends on."""
+    """Facts of the headers on which no voxel depends."""
     usual: Facts = {
         "slice_thickness_mm": Counter(h.slice_thickness_mm for h in headers).most_common(1)[0][0],
         "told_slice_spacing_mm": Counter(h.between_mm for h in headers).most_common(1)[0][0],

@@ -1,4 +1,4 @@
-"""What the files of a folder of DICOM images are, and what may be shown of them."""
+"""Kinds of files in a folder of DICOM images, and what may be shown of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _PIXELS = Tag("PixelData")
 
 @dataclass(frozen=True)
 class FolderContent:
-    """What the files of a folder are.
+    """The files of a folder by kind.
 
     Attributes:
         headers: Of the images, in order of the files' names.

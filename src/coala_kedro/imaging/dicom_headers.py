@@ -1,4 +1,4 @@
-"""What the headers of DICOM images say, by an allow-list; nothing else of them is ever read.
+"""Headers of DICOM images: only the elements of an allow-list are ever read.
 
 Headers hold who somebody is, and pydicom shows what it cannot make sense of in errors and
 warnings: none of either leaves this module or `dicom_files`.
@@ -43,7 +43,7 @@ PERSON_TAGS = ("PatientID", "PatientSex", "PatientAge", "PatientBirthDate", *_DA
 letter, whole years, a number of persons and a difference of days are written."""
 
 _FIRST_YEAR = 1971
-"""There was no CT before: programs that hide dates write 1900."""
+"""The first CT; programs that hide dates write 1900."""
 _AGES_YEARS = range(1, 111)
 """Others are what programs that hide ages write: `000Y`."""
 _DAYS_A_UNIT = {"Y": 365.25, "M": 30.44, "W": 7.0, "D": 1.0}
@@ -68,7 +68,7 @@ Numbers = tuple[float, ...]
 
 @dataclass(frozen=True, repr=False)
 class SliceHeader:
-    """What a header says; texts and numbers that it does not say are empty, 0 or None.
+    """Elements of one slice's header; absent texts and numbers are empty, 0 or None.
 
     UIDs and the patient's ID are to be compared only; the description may name somebody.
     """
@@ -190,7 +190,7 @@ def age_years(text: str) -> int | None:
 
 
 def _person(header: pydicom.Dataset) -> dict[str, Any]:
-    """What `PERSON_TAGS` say; values without sense are as if absent."""
+    """Values of `PERSON_TAGS`; senseless ones count as absent."""
     texts = {keyword: str(header.get(keyword) or "").strip() for keyword in PERSON_TAGS}
     days = [day for keyword in _DATES if (day := _date(texts[keyword])) and day.year >= _FIRST_YEAR]
     born, sex = _date(texts["PatientBirthDate"]), texts["PatientSex"].upper()
@@ -243,7 +243,7 @@ def _count(header: pydicom.Dataset, keyword: str) -> int:
 
 
 def _whole_number(header: pydicom.Dataset, keyword: str) -> int | None:
-    """A number by which slices are sorted and not placed: without sense it is as if absent."""
+    """A number that sorts slices but does not place them; a senseless one counts as absent."""
     try:
         return int(_texts(header, keyword)[0])
     except (IndexError, ValueError):
@@ -264,7 +264,7 @@ def _time_s(header: pydicom.Dataset) -> float | None:
 def _numbers(
     header: pydicom.Dataset, keyword: str, length: int = 1, *, optional: bool = False
 ) -> Numbers:
-    """So many finite numbers, or none; with `optional` others are as if absent.
+    """The finite numbers of an element, or none; with `optional` others count as absent.
 
     Raises:
         ValueError: There are other values.

@@ -1,4 +1,4 @@
-"""What a segmentation says that it was drawn on, held against the scan that it is paired with."""
+"""The series a segmentation was drawn on, compared with the scan that it is paired with."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _DECIMALS = 3
 
 
 def rtstruct_origin(path: Path, pattern: str = ".*") -> Origin:
-    """The UIDs of what the outlines were drawn on.
+    """The UIDs of the series and images that the outlines were drawn on.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Which slices of a folder are one acquisition, and which acquisition is meant."""
+"""Which slices of a folder are one acquisition, and which acquisition is the scan."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _GROUPED_BY = {
     "ConvolutionKernel": "kernel",
     "SliceThickness": "slice_thickness_mm",
 }
-"""What differs between acquisitions under one SeriesInstanceUID, in the order it is tried."""
+"""Attributes that differ between acquisitions of one series, in the order they are tried."""
 
 _ORDERED_BY = {"AcquisitionTime": "time_s", "InstanceNumber": "instance_number"}
-"""What grows from slice to slice, and from one acquisition to the next by more."""
+"""Attributes that grow from slice to slice, and more from acquisition to acquisition."""
 
 _FEW_SLICES = 3
-"""Fewer of one acquisition are stacked whatever they are."""
+"""With fewer slices in an acquisition, series are not taken apart."""
 
 
 class SeriesChoice(BaseModel):

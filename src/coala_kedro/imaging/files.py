@@ -102,7 +102,7 @@ def _read(path: Path, nifti: NiftiFile | None) -> sitk.Image:
 
 
 def _image_faults(image: sitk.Image) -> Iterator[Fault]:
-    """Tell what keeps an image from being used, which SimpleITK reads from some formats."""
+    """Faults of an image that SimpleITK reads from some formats all the same."""
     direction = np.reshape(image.GetDirection(), [image.GetDimension()] * 2)
     if not np.allclose(direction.T @ direction, np.eye(len(direction)), 0, GRID_TOLERANCE):
         # A NIfTI made of it would be another image: ITK turns its axes without a word.
@@ -117,7 +117,7 @@ def _refuse(faults: Iterable[Fault], path: Path) -> None:
 
 
 def _without_texts(image: sitk.Image) -> sitk.Image:
-    """The same voxels and grid; texts of a header may tell who somebody is."""
+    """The same voxels and grid without the header's texts, which may hold a name."""
     plain = sitk.Image(image)  # voxels are not copied
     for key in plain.GetMetaDataKeys():
         plain.EraseMetaData(key)

@@ -25,7 +25,7 @@ run to the patient's left, rows to the back (posterior), slices up (superior).""
 
 
 Grid = sitk.Image | sitk.ImageFileReader
-"""What places voxels: an image, or a reader that has read the header of one."""
+"""An image, or a reader that has read the header of one."""
 
 
 def grid_differences(image: Grid, reference: Grid) -> list[str]:
@@ -104,7 +104,7 @@ def image_like(array_zyx: np.ndarray, reference: Grid) -> sitk.Image:
 
 
 def orientation_of(grid: Grid) -> str:
-    """Tell where the axes of an image run, to the nearest axis of the patient.
+    """Where the axes of an image run, to the nearest axis of the patient.
 
     Args:
         grid: Three-dimensional.
@@ -153,7 +153,7 @@ def upright(image: sitk.Image) -> sitk.Image:
 
 
 def put_back(made: sitk.Image, scan: Grid) -> sitk.Image:
-    """Undo `oriented` or `upright`: put what was made of the scan there on the scan's own grid.
+    """Undo `oriented` or `upright`: put an image of that orientation on the scan's own grid.
 
     Args:
         made: Of the orientation and size that the scan was brought to.

@@ -1,4 +1,4 @@
-"""Facts about a scan, a mask and their anatomy: what screening judges, measured once.
+"""Facts about a scan, a mask and their anatomy, measured once for screening.
 
 Facts are plain values by name; which of them keep a scan from being used is not decided here.
 """
@@ -28,10 +28,10 @@ SOFT_TISSUE_HU = (-200, 300)
 _LARGE_SECTION = 0.1
 """Share of the largest section from which a slice's median tells of the organ, not of its edge."""
 _FEW_VOXELS = 20
-"""Fewer may have one value by chance."""
+"""Fewer voxels may have one value by chance."""
 _BODY_HU, _BIN_HU, _WATER_HU = (-500, 600), 10, -20
 _MIN_FAT_SHARE, _PEAK = 0.01, 1.5
-"""What a peak of fat must be of all voxels in a bin, and by what factor higher than beside it."""
+"""Least share of voxels in the peak of fat, and how many times it is higher than beside it."""
 
 Box = tuple[slice, ...]
 

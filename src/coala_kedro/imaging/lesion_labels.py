@@ -21,7 +21,7 @@ MASK_CONSTANTS: dict[str, Any] = {
     "grid_tolerance": GRID_TOLERANCE,
     "lattice_tolerance": LATTICE_TOLERANCE,
 }
-"""What decides the voxels of any mask that is read, beside its entry."""
+"""Decides the voxels of every mask that is read, besides its catalog entry."""
 
 _NAME_KEY = re.compile(r"Segment(\d+)_Name")
 

@@ -1,4 +1,4 @@
-"""What kinds of DICOM objects there are."""
+"""Modalities of DICOM objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NIfTI files: what their headers say of the grid, and where they contradict themselves.
+"""NIfTI files: the grid in their headers, and where headers contradict themselves.
 
 A header gives the grid up to three times: `pixdim` (spacing), qform and sform. ITK and nnU-Net take
 the spacing from `pixdim`, nibabel and TotalSegmentator from the sform, so all have to agree.
@@ -144,7 +144,7 @@ class NiftiFile:
 
     @property
     def needed_bytes(self) -> int | None:
-        """What the header says the file holds, uncompressed; None if it makes no sense."""
+        """Uncompressed length of the file according to its header; None if that is senseless."""
         offset = float(self.header["vox_offset"])
         try:
             voxel_bytes = self.header.get_data_dtype().itemsize
@@ -255,13 +255,13 @@ class NiftiFile:
 
     @property
     def _counted_codes(self) -> dict[str, int]:
-        """Of the scanner's forms, or of an atlas's if there is none of the scanner."""
+        """Codes of the scanner's forms, or of an atlas' forms if there is none of the scanner."""
         scanner = {name: code for name, code in self._codes.items() if code in _SCANNER_CODES}
         return scanner or self._codes
 
     @property
     def _codes(self) -> dict[str, int]:
-        """Of the forms in use."""
+        """Codes of the forms in use."""
         names = ("qform", "sform") if self._is_nifti else ()
         return {name: int(code) for name in names if (code := self.header[f"{name}_code"]) > 0}
 

@@ -1,4 +1,4 @@
-"""What a NIfTI file's header tells of its space, and whether all programs agree on the volume."""
+"""The space of a NIfTI file, and whether all programs read the same volume from it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ BODY = (
     *(AIR_HU, FAT_HU, MUSCLE_HU, BONE_HU),
     *(_ORGANS, _BODY_RADII_MM, _SPINE, _LESION_MARGIN),
 )
-"""What decides how every phantom looks."""
+"""Decides how every phantom looks."""
 
 
 class Scanner(BaseModel):

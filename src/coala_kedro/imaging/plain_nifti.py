@@ -1,4 +1,4 @@
-"""Whether a NIfTI file holds a volume and nothing that may tell whose it is."""
+"""Whether a NIfTI file holds a volume and nothing that could identify the patient."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def looks_plain(path: Path) -> bool:
 
 
 def _plain_bytes(path: Path) -> int | None:
-    """Bytes of a plain file with this file's header; None if it tells more than the volume."""
+    """Bytes of a plain file with this file's header; None if that holds more than the volume."""
     with path.open("rb") as file:
         stored = file.read(_CHUNK_BYTES)
     try:

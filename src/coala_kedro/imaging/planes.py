@@ -21,7 +21,7 @@ SLICE_TOLERANCE_MM = 0.1
 _SLICE_TOLERANCE_VOXELS = 0.25
 """And how far at most: half-way between two slices, it is on neither."""
 _SAME_SHARE = 0.9
-"""Of a polygon, which another within it fills that is the same: no hole leaves so thin a rim."""
+"""Share of a polygon from which one within it is a copy: no hole leaves so thin a rim."""
 
 
 def to_index(points_mm: np.ndarray, grid: Grid) -> np.ndarray:

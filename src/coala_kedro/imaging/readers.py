@@ -18,7 +18,7 @@ from coala_kedro.imaging.geometry import volume_ml_per_voxel
 from coala_kedro.imaging.lesions import label_lesions, lesion_volumes_ml
 
 CONSENSUS = "consensus"
-"""What a reader is compared with, besides the other readers; no reader may bear this name."""
+"""Name of the consensus in comparisons of readers; no reader may have it."""
 
 
 def rate_consensus(masks: Mapping[str, sitk.Image], consensus: Consensus) -> pd.DataFrame:

@@ -30,7 +30,7 @@ _SILENCE = _Silence()
 
 
 def no_warnings() -> AbstractContextManager[None]:
-    """Show no warning for a while, in whatever thread.
+    """Silence the warnings of all threads within the block.
 
     `warnings.catch_warnings` alone is one thread's: where several come and go, the first to leave
     brings the warnings back for those who are still reading, and the last leaves them off for ever.

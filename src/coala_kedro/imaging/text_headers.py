@@ -1,4 +1,4 @@
-"""NRRD and MetaImage: what their headers say of the grid and leave out, which files they name.
+"""Headers of NRRD and MetaImage: faults of the grid, and the data files that they name.
 
 Both are read by SimpleITK, which takes 1 mm for a spacing that is absent and left-posterior-
 superior for absent directions, and ignores units. Formats:
@@ -35,7 +35,7 @@ _PATIENT_SPACE = re.compile(
     "(left|right)-(anterior|posterior)-(superior|inferior)(-time)?|[LR][AP][SI]T?", re.IGNORECASE
 )
 _DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
-"""MetaImage's names for one thing."""
+"""MetaImage's names for the direction."""
 _STANDARD_TEXTS = frozenset(
     ("scanner-xyz", "scanner-xyz-time", "sx", "sxt", "3d-right-handed", "3d-left-handed",
      "3d-right-handed-time", "3d-left-handed-time", "3dr", "3dl", "mm", "cm", "m", "um", "\u00b5m",
@@ -162,7 +162,7 @@ def _is_nrrd(path: Path) -> bool:
 
 
 def _start(path: Path) -> bytes:
-    """Where a header is, if there is one; empty of files of other formats."""
+    """First bytes of a NRRD or MetaImage, with its header; empty for other files."""
     if path.suffix.lower() not in (*_NRRD, *_META):
         return b""
     with path.open("rb") as file:
@@ -170,7 +170,7 @@ def _start(path: Path) -> bytes:
 
 
 def _header(start: bytes, is_nrrd: bool) -> bytes:
-    """Of a NRRD to the first empty line, of a MetaImage to the line that names its data."""
+    """A header: of a NRRD to the first empty line, of a MetaImage to the line of its data."""
     end = _NRRD_END.search(start) if is_nrrd else _META_END.match(start)
     return start[: end.end()] if end else start
 

@@ -1,4 +1,4 @@
-"""What is checked of a file before a library opens it."""
+"""Checks of a file before a library opens it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_VOLUME_BYTES = 1 << 32
 collections have an eighth. What promises more is a mistake, or made to fill the memory."""
 
 _MAX_COMPRESSION = 1100
-"""Times: no deflate compresses more than 1032 to 1 (zlib's technical details)."""
+"""Deflate compresses at most 1032 to 1 (zlib's technical details)."""
 _CHUNK_BYTES = 1 << 20
 _MAX_SURPLUS_BYTES = 1 << 28  # behind the voxels
 _DEFLATED, _DICOM_START_BYTES = b"1.2.840.10008.1.2.1.99", 2048
@@ -34,7 +34,7 @@ _REASONS = {
 
 
 class Fault(NamedTuple):
-    """A reason why a file cannot be believed.
+    """A reason why a file cannot be used.
 
     Attributes:
         code: The check of screening that it fails.
@@ -62,7 +62,7 @@ def file_fault(path: Path) -> str:
 
 
 def size_fault(promised_bytes: int, stored_bytes: int) -> str:
-    """Why a volume's size cannot be believed, in words; empty if it can.
+    """Why a volume's size cannot be right, in words; empty if it can.
 
     Args:
         promised_bytes: Of its voxels, uncompressed, as the header says.

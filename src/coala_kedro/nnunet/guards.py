@@ -1,4 +1,4 @@
-"""What must be there before a fold is trained for a day, and what ends it."""
+"""Checks before a fold is trained for a day, and reasons to end it."""
 
 from __future__ import annotations
 

@@ -98,7 +98,11 @@ class TrainedModel:
         return in_own_process(compute, True, predict_cascade, self, scan, inference, compute)
 
     def stage_folder(self, stage: Stage) -> Path:
-        """The stock model folder of a stage, as `nnUNetv2_predict_from_modelfolder` takes it."""
+        """The stock model folder of a stage, as `nnUNetv2_predict_from_modelfolder` takes it.
+
+        Args:
+            stage: `lowres` or `cascade`.
+        """
         return _stage_folder(self.path, stage)
 
 
@@ -272,7 +276,10 @@ def _digest(path: Path) -> str:
 
 
 def cross_validation_frame(model: TrainedModel) -> pd.DataFrame:
-    """What nnU-Net measured on the validation scans.
+    """Dice that nnU-Net measured on the validation scans.
+
+    Args:
+        model: The trained model.
 
     Returns:
         One row per stage, fold, scan and structure: `stage, fold, scan_id, structure, dice`; NaN

@@ -1,4 +1,4 @@
-"""What a training did, attempt by attempt, in a file beside its checkpoints."""
+"""A record of a training, attempt by attempt, in a file beside its checkpoints."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def training_curves_frame(model: TrainedModel) -> pd.DataFrame:
 
 
 def training_cost_frame(model: TrainedModel) -> pd.DataFrame:
-    """What every training cost, over all its attempts.
+    """The cost of every training, over all its attempts.
 
     Args:
         model: The trained model.

@@ -1,4 +1,4 @@
-"""Where nnU-Net's folders lie, and the environment that tells it so."""
+"""nnU-Net's folders, and the environment variables that name them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an organ segmenter is, and what every organ mask must be."""
+"""The interface of organ segmenters, and the form of organ masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster is made of; it decides nothing but time."""
+"""Settings of a cluster; they change no result."""
 
 from __future__ import annotations
 

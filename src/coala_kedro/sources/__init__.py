@@ -1,4 +1,4 @@
-"""What a hospital brings: volumes of any format, anywhere, found and read.
+"""A hospital's volumes, in any format and place: finding and reading them.
 
 Nothing outside this room needs to know whether a scan is a NIfTI file, a folder of DICOM files or
 an object in a bucket.

@@ -103,7 +103,7 @@ def read_pseudonyms(file: str | Path) -> dict[str, str]:
 
 @contextmanager
 def under_no_name(path: Path) -> Iterator[Path]:
-    """Have a file under a name that says nothing, for a while.
+    """Link a file under a neutral name within the block.
 
     The libraries that read volumes print paths where no program can catch them (the NIfTI library
     on standard error).

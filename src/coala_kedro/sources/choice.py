@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 SEGMENT_FORMATS = ("dicom_seg", "rtstruct")
-"""Of files that hold several outlines by name, and say what they were drawn on."""
+"""Formats with several outlines by name and references to the scan."""
 
 Segments = str | Mapping[str, str]
 """A regular expression for the labels of the segments that are the mask, or one by reader."""

@@ -1,4 +1,4 @@
-"""What is proposed for a hospital: catalog entries and files, and what is to be checked."""
+"""Catalog entries, files and messages that are proposed for a hospital."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _COMMENTS = {
 
 @dataclass
 class Proposal:
-    """What to write for a hospital and what to say.
+    """A proposal for a hospital: what to write, and messages to show.
 
     Attributes:
         folder: The hospital's, absolute.

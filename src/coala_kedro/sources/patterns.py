@@ -1,4 +1,4 @@
-"""Patterns that tell which path is which scan's: what they mean, and finding them for paths."""
+"""Patterns of paths with `{scan_id}` and `{reader}`: matching paths, and finding patterns."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Layout:
 
     @property
     def readers(self) -> list[str]:
-        """What stands for {reader} in each path; none if the pattern has no {reader}."""
+        """The reader in each path; empty if the pattern has no {reader}."""
         fits = pattern_expression(self.pattern)
         matches = [match for path in self.scan_ids if (match := fits.fullmatch(path))]
         return [match["reader"] for match in matches if "reader" in fits.groupindex]
@@ -146,7 +146,7 @@ def _of_scans(paths: Sequence[str], columns: Columns, scans: Layout) -> Identifi
 
 
 def _ids(paths: Sequence[str], pieces: dict[int, str]) -> list[str] | None:
-    """What the placeholders stand for in each path; None if one does not fit."""
+    """Values of the placeholders in each path; None if a path does not fit."""
     parts = (pieces.get(n, "*") for n in range(paths[0].count("/") + 1))
     expression = pattern_expression("/".join(parts))
     matches = [match for path in paths if (match := expression.fullmatch(path))]
@@ -202,7 +202,7 @@ def _glob(column: Sequence[str]) -> str:
 
 
 def _ending(values: Sequence[str]) -> str:
-    """What all end with, from a separator on."""
+    """The common ending of all, from a separator on."""
     common = os.path.commonprefix([value[::-1] for value in values])[::-1]  # noqa: RUF071
     places = [place for s in _SEPARATORS if (place := common.find(s)) >= 0]
     return common[min(places) :] if places else ""

@@ -32,7 +32,7 @@ def propose(
     pseudonyms: bool = False,
     taken: Collection[str] = (),
 ) -> Proposal:
-    """Look at a hospital's folder and propose how to bring it.
+    """Survey a hospital's folder and propose catalog entries and a scan table.
 
     Args:
         name: Of the hospital and of its environment, `conf/<name>`.

@@ -129,14 +129,14 @@ def _joined(path: str, name: str) -> str:
 
 
 def _alias(path: str, key: str, name: str) -> str:
-    """What to call a volume whose path has more in it than its key: the entry's folder."""
+    """Name of a volume whose path holds more than its key: the entry's folder."""
     return "" if name.removeprefix(key) in ("", *_SUFFIXES) else f"{path.rstrip('/')}/…"
 
 
 def check_layout(
     path: str, pattern: str, format: str, segments: Segments, values: Values = None
 ) -> None:
-    """Check what can be checked of `find_volumes`' arguments without looking anywhere.
+    """Check the arguments of `find_volumes` without reading the folder.
 
     Args:
         path: As `find_volumes` takes it.

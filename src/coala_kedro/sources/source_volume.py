@@ -165,7 +165,7 @@ class SourceVolume:
 
     @contextmanager
     def _fetched(self) -> Iterator[Path]:
-        """Have it at a local path; errors name its title, not the path.
+        """A local path of the volume; errors show its title, not the path.
 
         Raises:
             VolumeError: As `whole`.
@@ -201,7 +201,7 @@ class SourceVolume:
 
     @contextmanager
     def local(self) -> Iterator[SourceVolume]:
-        """Have the volume at a local place for a while: several questions cost one download.
+        """Keep a download within the block, so that several reads cost one download.
 
         Raises:
             DownloadError: It cannot be downloaded.
@@ -212,7 +212,7 @@ class SourceVolume:
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self.alias or self.location
 
     @property
@@ -222,7 +222,7 @@ class SourceVolume:
 
     @property
     def file(self) -> Path | None:
-        """The file, if it is a local `.nii.gz` that may stand for itself; else None.
+        """The file, if it is a local `.nii.gz` that can be linked as it is; else None.
 
         Every program reads it as we do, and its path holds no names.
         """

@@ -1,4 +1,4 @@
-"""Where a hospital's files lie: here, or in a bucket or on a server that fsspec can reach.
+"""Files of a hospital: local ones, and those in a bucket or on a server that fsspec reaches.
 
 A location is a local path or a URL (`s3://`, `gs://`, `abfs://`, `sftp://`, ...) of a file, or of a
 folder whose own files belong together. What is remote is used through a private copy, which is
@@ -39,7 +39,7 @@ _BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 _VERSIONS = (
     "md5Hash", "ETag", "etag", "checksum", "mtime", "LastModified", "last_modified", "created",
 )  # fmt: skip
-"""What filesystems call the thing that changes with a file's content, the surest first."""
+"""Names of what changes with a file's content in filesystems, the surest first."""
 _MAX_HEADER_BYTES = 1 << 20
 _DETACHED_HEADERS = (".mhd", ".nhdr")
 
@@ -47,11 +47,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Infos = dict[str, dict[str, Any]]
-"""What a storage says of its files, by their names there."""
+"""Facts of a storage about its files, by their names there."""
 
 
 class DownloadError(VolumeError):
-    """A remote file could not be had; it says nothing of what the file holds."""
+    """A remote file could not be downloaded; its content is unknown."""
 
 
 def local_path(location: str) -> Path | None:
@@ -67,7 +67,7 @@ def local_path(location: str) -> Path | None:
 
 @contextmanager
 def fetched(location: str, storage_options: Mapping[str, Any], title: str = "") -> Iterator[Path]:
-    """Have a file or folder at a local path for a while.
+    """Download a file or folder for the length of the block; a local one stays where it is.
 
     Args:
         location: Local path or URL; of a folder, only the files that lie directly in it count. A
@@ -93,7 +93,7 @@ def fetched(location: str, storage_options: Mapping[str, Any], title: str = "") 
 
 
 def content_fingerprint(location: str, storage_options: Mapping[str, Any], title: str = "") -> str:
-    """Fingerprint of what a location holds, wherever it lies.
+    """Fingerprint of the content at a location, local or remote.
 
     Local files are fingerprinted by their content; of a folder, by the contents of its files,
     whatever they are called. Remote ones are not downloaded for it: their sizes and what the
@@ -133,7 +133,7 @@ def _local_files(path: Path) -> list[Path]:
 
 
 class Remote:
-    """A remote file or folder. What fails is tried again for a while, then a `DownloadError`."""
+    """A remote file or folder; failing requests are repeated before a `DownloadError`."""
 
     def __init__(self, location: str, storage_options: Mapping[str, Any], title: str = "") -> None:
         """Open its filesystem; some connect at once.

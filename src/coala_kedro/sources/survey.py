@@ -1,4 +1,4 @@
-"""What a folder of a hospital holds."""
+"""A survey of a hospital's folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAX_LABELS = 256
 
 @dataclass
 class Survey:
-    """What was found below a folder, as relative paths.
+    """Files found below a folder, as relative paths.
 
     Attributes:
         series: Folders of CT series.
@@ -66,7 +66,7 @@ class Survey:
 
 
 def survey(folder: Path) -> Survey:
-    """Look at a folder: the header of one file a folder, and voxels of as few volumes as tell.
+    """Survey a folder from the headers of one file a folder and the voxels of a few volumes.
 
     Args:
         folder: The hospital's.

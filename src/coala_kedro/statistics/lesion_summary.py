@@ -89,7 +89,7 @@ def summarise_lesions(
 
 
 def _counts(lesions: pd.DataFrame) -> pd.DataFrame:
-    """What is added up over lesions."""
+    """Counts that are added up over lesions."""
     return lesions[_SCAN].assign(
         hits=(lesions["status"] == "hit").astype(float),
         misses=(lesions["status"] == "miss").astype(float),

@@ -1,4 +1,4 @@
-"""Where a lesion lies in the liver, and how it stands out from it."""
+"""Where a lesion lies in the liver, and its contrast to the liver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from coala_kedro.statistics.overlap import (
 )
 
 NEAR_BORDER_MM = 10.0
-"""As far as screening lets a lesion's voxel lie from the liver."""
+"""As far from the liver as screening accepts a lesion's voxel."""
 
 
 class Surroundings:

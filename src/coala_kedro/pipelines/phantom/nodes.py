@@ -53,7 +53,11 @@ class Hospital(BaseModel):
 
 
 def admit_patients(hospital: Hospital) -> pd.DataFrame:
-    """Write the scan table: who was scanned when, for which role."""
+    """Write the scan table: who was scanned when, for which role.
+
+    Args:
+        hospital: Its patients, scanner and seed.
+    """
     rng = np.random.default_rng([hospital.seed, 7])
     rows: list[dict] = []
     number = 0
@@ -99,6 +103,10 @@ def _scans_of_patient(
 
 def scan_patients(scan_table: pd.DataFrame, hospital: Hospital) -> tuple[dict, dict, dict]:
     """Scan every patient, outline the organs, and let three readers outline the metastases.
+
+    Args:
+        scan_table: From `admit_patients`.
+        hospital: Its patients, scanner, readers and seed.
 
     Returns:
         Recipes of CT scans and of organ masks (TotalSegmentator's class ids) by scan id, and for
