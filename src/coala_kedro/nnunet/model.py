@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import SimpleITK as sitk
 
 from coala_kedro.anatomy import CRLM, LABELS, STRUCTURES
@@ -273,35 +272,3 @@ def _digest(path: Path) -> str:
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()[:16]
-
-
-def cross_validation_frame(model: TrainedModel) -> pd.DataFrame:
-    """Dice that nnU-Net measured on the validation scans.
-
-    Args:
-        model: The trained model.
-
-    Returns:
-        One row per stage, fold, scan and structure: `stage, fold, scan_id, structure, dice`; NaN
-        where neither the label map nor the prediction has the structure.
-    """
-    names = {str(s.id): s.name for s in STRUCTURES}
-    rows = [
-        {
-            "stage": stage,
-            "fold": fold,
-            "scan_id": Path(case["prediction_file"]).name.split(".")[0],
-            "structure": names[label],
-            "dice": figures["Dice"],
-        }
-        for stage in CONFIGURATIONS
-        for fold in model.folds
-        for case in _validation(model.stage_folder(stage) / f"fold_{fold}")
-        for label, figures in case["metrics"].items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def _validation(fold_folder: Path) -> list[dict]:
-    summary = fold_folder / "validation" / "summary.json"
-    return json.loads(summary.read_text(encoding="utf-8"))["metric_per_case"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from coala_kedro.anatomy import STRUCTURES
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.nnunet.workspace import CONFIGURATIONS
 from coala_kedro.processes import RunStoppedError
@@ -157,3 +159,35 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def cross_validation_frame(model: TrainedModel) -> pd.DataFrame:
+    """Dice that nnU-Net measured on the validation scans.
+
+    Args:
+        model: The trained model.
+
+    Returns:
+        One row per stage, fold, scan and structure: `stage, fold, scan_id, structure, dice`; NaN
+        where neither the label map nor the prediction has the structure.
+    """
+    names = {str(s.id): s.name for s in STRUCTURES}
+    rows = [
+        {
+            "stage": stage,
+            "fold": fold,
+            "scan_id": Path(case["prediction_file"]).name.split(".")[0],
+            "structure": names[label],
+            "dice": figures["Dice"],
+        }
+        for stage in CONFIGURATIONS
+        for fold in model.folds
+        for case in _validation(model.stage_folder(stage) / f"fold_{fold}")
+        for label, figures in case["metrics"].items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _validation(fold_folder: Path) -> list[dict]:
+    summary = fold_folder / "validation" / "summary.json"
+    return json.loads(summary.read_text(encoding="utf-8"))["metric_per_case"]

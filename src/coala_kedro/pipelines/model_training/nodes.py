@@ -14,10 +14,11 @@ from coala_kedro.cohort import N_FOLDS, scans_with_role
 from coala_kedro.datasets import LazyVolume, MadeFolder
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.models.parameters import Compute
-from coala_kedro.nnunet.model import TrainedModel, cross_validation_frame, open_model
+from coala_kedro.nnunet.model import TrainedModel, open_model
 from coala_kedro.nnunet.planning import prepare
 from coala_kedro.nnunet.protocol import Protocol
 from coala_kedro.nnunet.records import (
+    cross_validation_frame,
     training_cost_frame,
     training_curves_frame,
     training_software,
