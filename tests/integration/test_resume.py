@@ -18,7 +18,7 @@ from coala_kedro.nnunet.process import NnunetProcessError
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 EPOCHS = [0, 1, 2]
-LIMIT_S = 120
+LIMIT_S = 600
 TRAINING = "spawn_main"
 
 
@@ -119,12 +119,13 @@ def untrained(miniature, tmp_path):
 
 
 def descendants(pid):
-    """Processes below one, with what they run."""
+    """Processes below one, with what they run; they may end while they are looked at."""
     found = {}
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found[child] = Path(f"/proc/{child}/cmdline").read_text()
-            found |= descendants(child)
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found[child] = Path(f"/proc/{child}/cmdline").read_text()
+                found |= descendants(child)
     return found
 
 
