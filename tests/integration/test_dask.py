@@ -86,7 +86,6 @@ def test_a_killed_worker_is_replaced_and_its_fold_goes_on(
     file, workers = cluster
     runner = (*ON_DASK, f"kind=scheduler,address={file}")
     kedro = study.start("--pipelines", "study", log=tmp_path / "log", runner=runner)
-    found = []
 
     def mid_fold():
         """A fold in its second epoch and the worker that trains it; a fold may end meanwhile."""
@@ -98,8 +97,7 @@ def test_a_killed_worker_is_replaced_and_its_fold_goes_on(
                     return folder, worker
         return None
 
-    wait_until(lambda: found.append(mid_fold()) or found[-1], "no fold begins")
-    begun, victim = found[-1]
+    begun, victim = wait_until(mid_fold, "no fold begins")
     below = descendants(victim.pid)
     os.kill(victim.pid, signal.SIGKILL)
     wait_until(lambda: not any(map(is_running, below)), "an orphan is left", limit_s=30)

@@ -122,10 +122,13 @@ def descendants(pid):
     """Processes below one, with what they run; they may end while they are looked at."""
     found = {}
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        children = ""
         with contextlib.suppress(OSError):
-            for child in map(int, task.read_text().split()):
+            children = task.read_text()
+        for child in map(int, children.split()):
+            with contextlib.suppress(OSError):
                 found[child] = Path(f"/proc/{child}/cmdline").read_text()
-                found |= descendants(child)
+            found |= descendants(child)
     return found
 
 
@@ -141,10 +144,12 @@ def is_running(pid):
 
 
 def wait_until(condition, what, limit_s=LIMIT_S):
+    """Wait until a condition holds, and return what it gave."""
     deadline = time.monotonic() + limit_s
-    while not condition():
+    while not (given := condition()):
         assert time.monotonic() < deadline, what
         time.sleep(0.01)
+    return given
 
 
 def nodes(*folds):

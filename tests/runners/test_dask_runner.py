@@ -5,7 +5,6 @@ import logging
 import re
 
 import pytest
-from distributed import Client, LocalCluster
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro_datasets.json import JSONDataset
@@ -14,7 +13,6 @@ from tiny_nodes import at_work_until, die, fail, listening, meet, records, where
 from coala_kedro.datasets import RecordFolderDataset
 from coala_kedro.progress import Bars
 from coala_kedro.runners import ClusterError, DaskRunner
-from coala_kedro.runners.cluster import OpenCluster
 from coala_kedro.runners.settings import Cluster
 
 
@@ -202,10 +200,3 @@ def test_the_documented_cluster_is_the_default(conf):
 def test_loading_in_threads_is_refused():
     with pytest.raises(ValueError, match="leave out --async"):
         DaskRunner(is_async=True)
-
-
-def test_a_scheduler_that_is_lost_has_no_gpus():
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
-        client = Client(cluster)
-        client.close()
-        assert OpenCluster(client, renew=lambda: None, ours=False).n_gpus == 0

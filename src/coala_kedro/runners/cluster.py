@@ -64,8 +64,8 @@ class OpenCluster:
 
     @property
     def n_gpus(self) -> int:
-        """GPUs of the workers that are there now; none while the scheduler cannot be reached."""
-        workers = self.client.scheduler_info(n_workers=-1).get("workers", {}).values()
+        """GPUs of the workers that are there now."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         return int(sum(worker["resources"].get(GPU, 0) for worker in workers))
 
     def expect_long(self, key: str) -> None:
