@@ -88,13 +88,16 @@ def test_a_killed_worker_is_replaced_and_its_fold_goes_on(
     kedro = study.start("--pipelines", "study", log=tmp_path / "log", runner=runner)
 
     def mid_fold():
+        """A fold in its second epoch and the worker that trains it; a fold may end meanwhile."""
         assert kedro.poll() is None, (tmp_path / "log").read_text()[-4000:]
-        return [folder for folder in folders if 1 in epochs_begun(folder)]
+        for folder in folders:
+            trainings = working_in(folder) if 1 in epochs_begun(folder) else set()
+            for worker in workers:
+                if trainings & {*descendants(worker.pid)}:
+                    return folder, worker
+        return None
 
-    wait_until(mid_fold, "no fold begins")
-    (begun, *_) = mid_fold()
-    trainings = working_in(begun)
-    (victim,) = [worker for worker in workers if trainings & {*descendants(worker.pid)}]
+    begun, victim = wait_until(mid_fold, "no fold begins")
     below = descendants(victim.pid)
     os.kill(victim.pid, signal.SIGKILL)
     wait_until(lambda: not any(map(is_running, below)), "an orphan is left", limit_s=30)

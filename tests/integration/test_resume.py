@@ -18,7 +18,7 @@ from coala_kedro.processes import ProcessDiedError
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 EPOCHS = [0, 1, 2]
-LIMIT_S = 120
+LIMIT_S = 600
 TRAINING = "spawn_main"
 
 
@@ -119,11 +119,15 @@ def untrained(miniature, tmp_path):
 
 
 def descendants(pid):
-    """Processes below one, with what they run."""
+    """Processes below one, with what they run; they may end while they are looked at."""
     found = {}
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found[child] = Path(f"/proc/{child}/cmdline").read_text()
+        children = ""
+        with contextlib.suppress(OSError):
+            children = task.read_text()
+        for child in map(int, children.split()):
+            with contextlib.suppress(OSError):
+                found[child] = Path(f"/proc/{child}/cmdline").read_text()
             found |= descendants(child)
     return found
 
@@ -140,10 +144,12 @@ def is_running(pid):
 
 
 def wait_until(condition, what, limit_s=LIMIT_S):
+    """Wait until a condition holds, and return what it gave."""
     deadline = time.monotonic() + limit_s
-    while not condition():
+    while not (given := condition()):
         assert time.monotonic() < deadline, what
         time.sleep(0.01)
+    return given
 
 
 def nodes(*folds):
