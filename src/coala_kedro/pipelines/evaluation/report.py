@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 from kedro.pipeline import Node
-from matplotlib.figure import Figure
 from pydantic import BaseModel
 
 from coala_kedro.cohort import COHORTS, N_FOLDS
@@ -16,6 +15,7 @@ from coala_kedro.pipelines.evaluation.pictures import Drawing
 from coala_kedro.report import figures, group_figures, training_figures
 from coala_kedro.report.claim import claim_table
 from coala_kedro.report.page import report_page
+from coala_kedro.report.plots import Figure
 from coala_kedro.report.run_settings import settings_table
 from coala_kedro.report.study import Study
 from coala_kedro.statistics.cohort_table import cohort_flow
