@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import scipy
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 NAN = float("nan")
 
@@ -25,7 +25,7 @@ UNDEFINED = Estimate(NAN, NAN, NAN)
 
 def t_estimate(value: float, standard_error: float, dof: float) -> Estimate:
     """A figure with Student's interval; NaN bounds without degrees of freedom."""
-    margin = float(stdtrit(dof, 0.975)) * standard_error if dof > 0 else NAN
+    margin = float(scipy.special.stdtrit(dof, 0.975)) * standard_error if dof > 0 else NAN
     return Estimate(value, value - margin, value + margin)
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr
 
 from coala_kedro.statistics.estimate import NAN, Estimate, t_estimate
 
@@ -92,7 +91,7 @@ def last_effect(values: ArrayLike, design: ArrayLike, patients: ArrayLike) -> Ef
     return Effect(
         estimate=t_estimate(value, error, dof),
         t=value / error,
-        p=2 * float(stdtr(dof, -abs(value / error))),
+        p=2 * float(scipy.special.stdtr(dof, -abs(value / error))),
         sd=math.sqrt(best.variance / (1 - share)),
     )
 
