@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from kedro.framework.project import configure_project
 
 from coala_kedro.cli import run
@@ -9,6 +11,8 @@ from coala_kedro.cli import run
 
 def main() -> None:
     """Run the study with the arguments of the command line, from the working directory."""
+    # As `.telemetry` says in the project: Kedro reports usage unless it is told otherwise.
+    os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
     configure_project("coala_kedro")
     run()
 

@@ -25,6 +25,7 @@ from kedro.io import DataCatalog
 
 from coala_kedro.processes import RunStoppedError
 from coala_kedro.provenance import read_provenance, write_provenance
+from coala_kedro.standing import Result
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -252,7 +253,8 @@ class TrackingHooks:
             for path in getattr(dataset, "artifacts", [dataset._filepath]):
                 mlflow.log_artifact(str(path))
         if "metrics" in wanted:
-            mlflow.log_metrics(summary_metrics(data))
+            figures = dataset.load() if isinstance(data, Result) else data
+            mlflow.log_metrics(summary_metrics(figures))
         if "plans" in wanted:
             model, _ = dataset_name.split(".", maxsplit=1)
             for plans in dataset.load().path.rglob(_PLANS_FILE):

@@ -6,7 +6,7 @@ from kedro.pipeline import Node, Pipeline
 
 from coala_kedro.cohort import COHORTS
 from coala_kedro.models.prediction import predict
-from coala_kedro.pipelines import fixed
+from coala_kedro.pipelines import fixed, kept
 from coala_kedro.pipelines.evaluation.nodes import compare_with_paper, summarise
 from coala_kedro.pipelines.evaluation.pictures import draw_outlines
 from coala_kedro.pipelines.evaluation.report import MADE, MODELS, PARAMETERS, TAKEN, report_nodes
@@ -46,7 +46,7 @@ def create_pipeline() -> Pipeline:
         f"{cohort}.{name}" for cohort in COHORTS for name in named
     }
     parameters = {"inference", "compute", "statistics", "drawing", *PARAMETERS}
-    return Pipeline(
+    evaluation = Pipeline(
         [
             *(_one_test(model, cohort) for model in MODELS for cohort in COHORTS),
             *map(_raters, COHORTS),
@@ -60,6 +60,7 @@ def create_pipeline() -> Pipeline:
         outputs={*METRICS.values(), *FRAMES, *PICTURES, *MADE},
         parameters={f"params:{name}" for name in parameters} | {*RESAMPLING, *GROUPS, N_WORST},
     )
+    return kept(evaluation)
 
 
 def _one_test(model: str, cohort: str) -> Pipeline:

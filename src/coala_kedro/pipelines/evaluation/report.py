@@ -11,6 +11,7 @@ from kedro.pipeline import Node
 from pydantic import BaseModel
 
 from coala_kedro.cohort import COHORTS, N_FOLDS
+from coala_kedro.pipelines import EVERY_RUN
 from coala_kedro.pipelines.evaluation.pictures import Drawing
 from coala_kedro.report import figures, group_figures, training_figures
 from coala_kedro.report.claim import claim_table
@@ -140,6 +141,7 @@ def report_nodes() -> list[Node]:
             inputs={name: f"params:{name}" for name in PARAMETERS},
             outputs=["settings", "claim_checklist"],
             name="describe_run",
+            tags=EVERY_RUN,
         ),
         Node(
             func=count_scans,
