@@ -9,19 +9,18 @@ only where they agree. Standard: https://nifti.nimh.nih.gov/nifti-1/documentatio
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 
+from coala_kedro.imaging.decompression import is_gzip, open_decompressed
 from coala_kedro.imaging.geometry import SPACING_TOLERANCE
 from coala_kedro.imaging.untrusted import Fault, file_fault
 
@@ -83,9 +82,9 @@ class NiftiFile:
         if file_fault(voxels) or file_fault(head):
             return None
         try:
-            with _open_decompressed(head) as file:
+            with open_decompressed(head) as file:
                 block = file.read(max(_HEADER_BYTES))
-            is_gzip = _is_gzip(voxels)
+            is_gzip = is_gzip(voxels)
         except (OSError, EOFError, zlib.error):
             return None
         import nibabel
@@ -164,7 +163,7 @@ class NiftiFile:
 
         if self.header.get_data_dtype().kind != "f":
             return 0
-        with _open_decompressed(self.path) as file:
+        with open_decompressed(self.path) as file:
             voxels = ArrayProxy(file, self.header).get_unscaled()
         return int(np.count_nonzero(~np.isfinite(voxels)))
 
@@ -180,7 +179,7 @@ class NiftiFile:
         """
         from nibabel.arrayproxy import ArrayProxy
 
-        with _open_decompressed(self.path) as file:
+        with open_decompressed(self.path) as file:
             stored = ArrayProxy(file, self.header)
             voxels = np.asanyarray(stored)
         if stored.slope != 1 or stored.inter != 0:
@@ -295,16 +294,6 @@ def _difference(one: _Form, other: _Form) -> str:
 
 def _shown(values: np.ndarray) -> str:
     return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
-
-
-def _open_decompressed(path: Path) -> gzip.GzipFile | BufferedReader:
-    """Open a file that may be gzip, whatever its name says."""
-    return gzip.open(path) if _is_gzip(path) else path.open("rb")
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
 
 
 def _beside(path: Path, suffix: str) -> Path:
