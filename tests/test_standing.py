@@ -1,4 +1,4 @@
-"""Tables, figures and pages of nodes are made once, and again when what they follow from changes."""
+"""Tables, figures and pages of nodes: made once, and again when what they follow from changes."""
 
 import pandas as pd
 import pytest
@@ -102,10 +102,10 @@ ALL = ["day", "measure", "draw", "write"]
 
 def test_nothing_is_made_twice_but_what_tells_of_the_run(study):
     assert sorted(study.run()) == sorted(ALL)
-    before = {path: path.stat().st_mtime_ns for path in study.path("").glob("*.*")}
+    before = {path: path.stat().st_mtime_ns for path in study.path("").glob("[!.]*")}
     assert len(before) == 6
     assert study.run() == ["day"]
-    after = {path: path.stat().st_mtime_ns for path in study.path("").glob("*.*")}
+    after = {path: path.stat().st_mtime_ns for path in study.path("").glob("[!.]*")}
     assert {path.name for path in before if before[path] != after[path]} == {"day.txt"}
 
 
@@ -128,11 +128,11 @@ def test_nothing_is_made_twice_but_what_tells_of_the_run(study):
 )
 def test_what_follows_from_a_change_is_made_again(study, change, again):
     study.run()
-    before = {path.name: path.read_bytes() for path in study.path("").glob("*.*")}
+    before = {path.name: path.read_bytes() for path in study.path("").glob("[!.]*")}
     change(study)
     assert sorted(study.run()) == sorted(again)
     if again != ALL and not study.save_args and study.picture == b"png":
-        assert {path.name: path.read_bytes() for path in study.path("").glob("*.*")} == before
+        assert {path.name: path.read_bytes() for path in study.path("").glob("[!.]*")} == before
     assert study.run() == ["day"]
 
 

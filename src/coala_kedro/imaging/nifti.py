@@ -84,7 +84,7 @@ class NiftiFile:
         try:
             with open_decompressed(head) as file:
                 block = file.read(max(_HEADER_BYTES))
-            is_gzip = is_gzip(voxels)
+            compressed = is_gzip(voxels)
         except (OSError, EOFError, zlib.error):
             return None
         import nibabel
@@ -93,7 +93,7 @@ class NiftiFile:
             sizes = (int.from_bytes(block[:4], order) for order in ("little", "big"))
             if n_bytes in sizes and len(block) >= n_bytes:
                 header = getattr(nibabel, kind)(block[:n_bytes], check=False)
-                return cls(voxels, header, is_pair, is_gzip)
+                return cls(voxels, header, is_pair, compressed)
         return None
 
     @property
