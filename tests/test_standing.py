@@ -50,7 +50,7 @@ class Study:
     def _pipeline(self):
         def measure(scans, settings, volumes, model):
             self.called.append("measure")
-            size = sitk.GetArrayViewFromImage(volumes["a"]()).sum()
+            size = sitk.GetArrayFromImage(volumes["a"]()).sum()
             measured = scans.assign(dice=scans["dice"] ** settings.power, size=size, model=model)
             return measured, measured.describe().reset_index()
 
