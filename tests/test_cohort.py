@@ -5,8 +5,9 @@ import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog, DatasetError
 
-from coala_kedro.cohort import CohortError, check_readers, check_scan_table, scans_with_role
+from coala_kedro.cohort import CohortError, check_readers, scans_with_role
 from coala_kedro.datasets import ScanTableDataset
+from coala_kedro.scan_table_schema import check_scan_table
 
 CONF = Path(__file__).parents[1] / "conf"
 

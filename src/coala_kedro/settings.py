@@ -10,7 +10,9 @@ from coala_kedro.hooks import ReadyHooks, ResultHooks, StopHooks
 from coala_kedro.private_tags import PrivateTagsHooks
 from coala_kedro.tracking import TrackingHooks
 
-ROOT = Path(__file__).parents[2]
+_CHECKOUT = Path(__file__).parents[2]
+ROOT = _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
+"""The project's folder; that of an installed wheel is the working directory."""
 
 # Kedro 1.7 calls OmegaConf 2.4 by an older name, once for every resolver.
 warnings.filterwarnings("ignore", message="register_new_resolver")

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
-from coala_kedro.cohort import CohortError, check_scan_table
+from coala_kedro.cohort import CohortError
 from coala_kedro.datasets import ScanTableDataset
+from coala_kedro.scan_table_schema import check_scan_table
 
 COLUMNS = ["scan_id", "patient_id", "timepoint", "role", "acquired_on", "sex", "age_years"]
 HEAD = ",".join(COLUMNS)

@@ -4,13 +4,13 @@ from click.testing import CliRunner
 from hospital import Hospital, write_pacs
 from kedro.io import DataCatalog
 
-from coala_kedro import cli
+from coala_kedro import cli, hospital_command
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """An empty project, where the command writes."""
-    monkeypatch.setattr(cli, "ROOT", tmp_path / "project")
+    monkeypatch.setattr(hospital_command, "ROOT", tmp_path / "project")
     return tmp_path / "project"
 
 

@@ -5,10 +5,11 @@ import yaml
 from dicom_writer import write_seg, write_series
 from hospital import abdomen, image, write
 
-from coala_kedro import cli
-from coala_kedro.cohort import CohortError, check_scan_table
+from coala_kedro import hospital_command
+from coala_kedro.cohort import CohortError
 from coala_kedro.datasets import HospitalVolumesDataset, ScanTableDataset
 from coala_kedro.disk import DiskFullError
+from coala_kedro.scan_table_schema import check_scan_table
 
 pytestmark = pytest.mark.xdist_group("hospital_new")
 
@@ -207,10 +208,10 @@ def test_a_table_that_a_full_disk_cuts_is_not_there(disk_of):
     place = disk_of(64)
     path, table = place / "data" / "scans.csv", "scan_id,patient_id\n" * 10_000
     with pytest.raises(DiskFullError, match=f"The disk of {path.parent} is full"):
-        cli._write_new(path, table)
+        hospital_command._write_new(path, table)
     assert [*path.parent.iterdir()] == []
     disk_of(1024)
-    cli._write_new(path, table)
+    hospital_command._write_new(path, table)
     assert path.read_text(encoding="utf-8") == table
     with pytest.raises(FileExistsError):
-        cli._write_new(path, "")
+        hospital_command._write_new(path, "")

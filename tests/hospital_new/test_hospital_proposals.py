@@ -17,7 +17,7 @@ from dicom_writer import write_seg, write_series
 from hospital import abdomen, image, write
 from kedro.io import DatasetError, MemoryDataset
 
-from coala_kedro import cli
+from coala_kedro import hospital_command
 from coala_kedro.datasets import HospitalVolumesDataset
 from coala_kedro.datasets.grouping import by_scan
 
@@ -170,7 +170,7 @@ def closed(tmp_path_factory):
 def test_a_folder_that_cannot_be_read_is_said(run, closed, tmp_path, monkeypatch):
     project = Path(tempfile.mkdtemp())
     project.chmod(0o777)
-    monkeypatch.setattr(cli, "ROOT", project)
+    monkeypatch.setattr(hospital_command, "ROOT", project)
     with nobody():
         told = run("oslo", closed)
     assert told.exit_code == 0, told.output
@@ -275,12 +275,12 @@ def test_files_are_utf_8_whatever_the_locale(run, project, tmp_path):
     locale = ("localedef", "-i", "en_US", "-f", "ISO-8859-1", tmp_path / "en_US.ISO-8859-1")
     subprocess.run(locale, capture_output=True, check=True)
     script = (
-        "import locale, sys; from pathlib import Path; from coala_kedro import cli;"
+        "import locale, sys; from pathlib import Path; from coala_kedro import hospital_command;"
         "assert locale.getpreferredencoding() == 'ISO-8859-1';"
-        "cli.ROOT = Path(sys.argv.pop(1)); cli.cli()"
+        "hospital_command.ROOT = Path(sys.argv.pop(1)); hospital_command.hospital()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, project, "hospital", "new", "oslo", tmp_path / "in"],
+        [sys.executable, "-c", script, project, "new", "oslo", tmp_path / "in"],
         env=os.environ | {"LOCPATH": str(tmp_path), "LC_ALL": "en_US.ISO-8859-1"},
         capture_output=True,
         check=False,

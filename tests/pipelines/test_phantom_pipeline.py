@@ -8,9 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from coala_kedro.anatomy import ORGANS
-from coala_kedro.cohort import check_scan_table
 from coala_kedro.fingerprint import fingerprint
 from coala_kedro.pipelines.phantom.nodes import Hospital, admit_patients, scan_patients
+from coala_kedro.scan_table_schema import check_scan_table
 
 PARAMETERS = Path(__file__).parents[2] / "conf" / "demo" / "parameters_phantom.yml"
 

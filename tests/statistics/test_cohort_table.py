@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from coala_kedro.cohort import check_scan_table
+from coala_kedro.scan_table_schema import check_scan_table
 from coala_kedro.statistics.cohort_table import cohort_flow, table_1
 
 

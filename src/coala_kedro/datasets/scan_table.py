@@ -11,8 +11,8 @@ import pandas as pd
 from kedro.io import DatasetError
 from kedro.io.core import get_filepath_str
 
-from coala_kedro.cohort import SCAN_TABLE
 from coala_kedro.datasets.table import TableDataset
+from coala_kedro.scan_table_schema import SCAN_TABLE
 from coala_kedro.spreadsheet import as_meant
 from coala_kedro.tables import TableError, as_date, as_id, as_number, read_table
 
@@ -28,7 +28,7 @@ class ScanTableDataset(TableDataset):
 
     Identifiers stay text: `0012` and `NA` stay `0012` and `NA`. Delimiter, character set, decimal
     commas, dates (but for `02/03/2020`, which could be two) and headings such as `Scan ID` are read
-    as they are meant. What the columns are is said in `coala_kedro.cohort`.
+    as they are meant. What the columns are is said in `coala_kedro.scan_table_schema`.
 
     Examples:
         ```yaml

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk
 
@@ -84,12 +83,14 @@ def volume_identity(path: str | Path) -> VolumeIdentity:
     Raises:
         VolumeError: The file is no volume.
     """
+    from nibabel.filebasedimages import ImageFileError
+
     grid = read_grid(path)
     if not str(path).endswith((".nii", ".nii.gz")):
         return VolumeIdentity(_read_voxels(path), grid)
     try:
         return VolumeIdentity(_nifti_voxels(Path(path)), grid)
-    except (nibabel.filebasedimages.ImageFileError, EOFError, OSError, zlib.error) as error:
+    except (ImageFileError, EOFError, OSError, zlib.error) as error:
         raise VolumeError(f"{path} cannot be read: {error}") from None
 
 
@@ -99,6 +100,8 @@ def _read_voxels(path: str | Path) -> Voxels:
 
 
 def _nifti_voxels(path: Path) -> Voxels:
+    import nibabel
+
     stored = nibabel.load(path).dataobj  # type: ignore[attr-defined]
     start, n_bytes = stored.offset, int(np.prod(stored.shape)) * stored.dtype.itemsize
     if (stored.slope, stored.inter) != _UNSCALED or not stored.dtype.isnative:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import scipy
 import SimpleITK as sitk
-from scipy import ndimage
 
 from coala_kedro.imaging.arrangement import Xyz, turned
 from coala_kedro.imaging.geometry import (
@@ -149,7 +149,7 @@ def inspect_anatomy(
     scan, organs = oriented(scan), oriented(organs)  # the liver is looked at slice by slice
     crlm = None if crlm is None else oriented(crlm)
     hu, labels = sitk.GetArrayViewFromImage(scan), sitk.GetArrayViewFromImage(organs)
-    boxes = enumerate(ndimage.find_objects(labels), start=1)
+    boxes = enumerate(scipy.ndimage.find_objects(labels), start=1)
     found = {organ: box for organ, box in boxes if box is not None}
     facts: Facts = {"liver_ml": 0.0}
     centres = {
@@ -184,7 +184,7 @@ def inspect_lesion_sizes(crlm: sitk.Image | None) -> Facts:
     spacing_mm = spacing_zyx_mm(crlm)
     diameters_mm = [
         longest_axial_diameter_mm(labels[box] == lesion, spacing_mm)
-        for lesion, box in enumerate(ndimage.find_objects(labels), start=1)
+        for lesion, box in enumerate(scipy.ndimage.find_objects(labels), start=1)
     ]
     return {"n_lesions": n_lesions, "largest_lesion_mm": round(max(diameters_mm), 1)}
 
@@ -246,7 +246,7 @@ def _n_outside(
         )
     )
     if beyond.any() and in_liver[around].any():
-        distance_mm = ndimage.distance_transform_edt(~in_liver[around], sampling=spacing_mm)
+        distance_mm = scipy.ndimage.distance_transform_edt(~in_liver[around], sampling=spacing_mm)
         beyond = distance_mm[beyond[around]] > margin_mm
     return int(np.count_nonzero(beyond))
 

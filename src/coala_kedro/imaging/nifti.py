@@ -7,22 +7,18 @@ Standard: https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk
-from nibabel.arrayproxy import ArrayProxy
-from nibabel.spatialimages import HeaderDataError
 
+from coala_kedro.imaging.decompression import is_gzip, open_decompressed
 from coala_kedro.imaging.geometry import SPACING_TOLERANCE
 from coala_kedro.imaging.untrusted import Fault, file_fault
 
@@ -31,7 +27,8 @@ _DIRECTION_TOLERANCE = 3e-3
 _ORIGIN_TOLERANCE_MM = 0.1
 
 _SINGLE, _PAIR = (".nii", ".nii.gz"), (".hdr", ".hdr.gz", ".img", ".img.gz")
-_HEADER_BYTES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+_HEADER_BYTES = {348: "Nifti1Header", 540: "Nifti2Header"}
+"""nibabel's class by the length of a header."""
 _MM_A_UNIT = {1: 1000.0, 3: 0.001}
 """By the unit of space of `xyzt_units`: metre, micron; mm is 2, and 0 where nothing is said."""
 _SPACE_UNIT = 0b111
@@ -87,15 +84,18 @@ class NiftiFile:
         if file_fault(voxels) or file_fault(head):
             return None
         try:
-            with _open_decompressed(head) as file:
+            with open_decompressed(head) as file:
                 block = file.read(max(_HEADER_BYTES))
-            is_gzip = _is_gzip(voxels)
+            compressed = is_gzip(voxels)
         except (OSError, EOFError, zlib.error):
             return None
+        import nibabel
+
         for n_bytes, kind in _HEADER_BYTES.items():
             sizes = (int.from_bytes(block[:4], order) for order in ("little", "big"))
             if n_bytes in sizes and len(block) >= n_bytes:
-                return cls(voxels, kind(block[:n_bytes], check=False), is_pair, is_gzip)
+                header = getattr(nibabel, kind)(block[:n_bytes], check=False)
+                return cls(voxels, header, is_pair, compressed)
         return None
 
     @property
@@ -110,7 +110,7 @@ class NiftiFile:
         suffixes = (".nii.gz", ".img.gz") if self.is_gzip else (".nii", ".img")
         return (
             not self.path.name.endswith(suffixes)
-            or isinstance(self.header, nibabel.Nifti2Header)
+            or type(self.header).__name__ == _HEADER_BYTES[540]
             or (self.path.suffix == ".gz" and self.path.with_suffix("").exists())
             or len(self._counted_codes) < len(self._codes)
         )
@@ -131,6 +131,8 @@ class NiftiFile:
             `no_orientation`, `spacing_contradiction`, `form_contradiction`,
             `rescale_contradiction`, `senseless_header`, `unreadable`.
         """
+        from nibabel.spatialimages import HeaderDataError
+
         if not self._is_nifti:
             yield Fault("no_orientation", "it is an Analyze file, which has no orientation")
             return
@@ -145,6 +147,8 @@ class NiftiFile:
     @property
     def needed_bytes(self) -> int | None:
         """Uncompressed length of the file according to its header; None if that is senseless."""
+        from nibabel.spatialimages import HeaderDataError
+
         offset = float(self.header["vox_offset"])
         try:
             voxel_bytes = self.header.get_data_dtype().itemsize
@@ -156,9 +160,11 @@ class NiftiFile:
 
     def n_nonfinite_voxels(self) -> int:
         """Count NaN and infinity as stored; SimpleITK reads zeros there (ITK pull request 6683)."""
+        from nibabel.arrayproxy import ArrayProxy
+
         if self.header.get_data_dtype().kind != "f":
             return 0
-        with _open_decompressed(self.path) as file:
+        with open_decompressed(self.path) as file:
             voxels = ArrayProxy(file, self.header).get_unscaled()
         return int(np.count_nonzero(~np.isfinite(voxels)))
 
@@ -169,7 +175,9 @@ class NiftiFile:
             ValueError: The voxels are no numbers, or not three-dimensional.
             OSError, EOFError, zlib.error: The file is cut off or damaged.
         """
-        with _open_decompressed(self.path) as file:
+        from nibabel.arrayproxy import ArrayProxy
+
+        with open_decompressed(self.path) as file:
             stored = ArrayProxy(file, self.header)
             voxels = np.asanyarray(stored)
         if stored.slope != 1 or stored.inter != 0:
@@ -268,6 +276,8 @@ class NiftiFile:
 
 def _difference(one: _Form, other: _Form) -> str:
     """How two forms differ, in words; empty if they are the same within rounding."""
+    import nibabel
+
     names = f"the {one.name} says {{}}, the {other.name} {{}}"
     if not np.allclose(one.cosines, other.cosines, rtol=0, atol=_DIRECTION_TOLERANCE):
         axes = ["".join(nibabel.aff2axcodes(form.affine)) for form in (one, other)]
@@ -282,16 +292,6 @@ def _difference(one: _Form, other: _Form) -> str:
 
 def _shown(values: np.ndarray) -> str:
     return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
-
-
-def _open_decompressed(path: Path) -> gzip.GzipFile | BufferedReader:
-    """Open a file that may be gzip, whatever its name says."""
-    return gzip.open(path) if _is_gzip(path) else path.open("rb")
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
 
 
 def _beside(path: Path, suffix: str) -> Path:

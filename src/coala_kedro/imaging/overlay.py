@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WINDOW_LEVEL_HU = 60
 WINDOW_WIDTH_HU = 400
@@ -104,6 +105,9 @@ def outline_gallery(panels: Iterable[Panel], n_columns: int = 3) -> Figure:
     Raises:
         ValueError: There is no panel.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
     drawn = list(panels)
     if not drawn:
         raise ValueError("There is no panel to draw: give at least one scan.")
@@ -130,6 +134,8 @@ def outline_gallery(panels: Iterable[Panel], n_columns: int = 3) -> Figure:
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+
     pixel_y_mm, pixel_x_mm = panel.pixel_mm
     axes.imshow(
         panel.slice_hu,

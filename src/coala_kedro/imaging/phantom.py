@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
+import scipy
 import SimpleITK as sitk
 from pydantic import BaseModel, ConfigDict, Field
-from scipy import ndimage
 
 from coala_kedro.anatomy import ORGANS, STRUCTURES
 from coala_kedro.imaging.geometry import image_like
@@ -219,7 +219,7 @@ def sample(patient: Patient, scanner: Scanner, noise_seed: int) -> Phantom:
         fade = np.clip(0.5 + below / lesion.edge_mm, 0, 1)
         hu -= liver * fade * lesion.contrast_hu * scanner.enhancement
     zyx_blur = scanner.blur_mm / np.array(scanner.spacing_mm[::-1])
-    hu = ndimage.gaussian_filter(hu, zyx_blur)
+    hu = scipy.ndimage.gaussian_filter(hu, zyx_blur)
     hu += np.random.default_rng([noise_seed, 2]).normal(0, scanner.noise_hu, hu.shape)
     return Phantom(organs, hu.astype(np.float32), depth.astype(np.float32), grid)
 

@@ -6,8 +6,6 @@ import math
 import zlib
 from pathlib import Path
 
-import nibabel
-
 from coala_kedro.imaging.untrusted import gzip_length
 
 _NEEDED = frozenset(
@@ -66,6 +64,8 @@ def looks_plain(path: Path) -> bool:
 
 def _plain_bytes(path: Path) -> int | None:
     """Bytes of a plain file with this file's header; None if that holds more than the volume."""
+    import nibabel
+
     with path.open("rb") as file:
         stored = file.read(_CHUNK_BYTES)
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import SimpleITK as sitk
-from scipy import ndimage
 
 from coala_kedro.imaging.files import VolumeError
 from coala_kedro.imaging.geometry import LATTICE_TOLERANCE, Grid
@@ -185,7 +185,9 @@ def straighten(image: sitk.Image, positions_mm: Sequence[Sequence[float]]) -> si
     straight = np.empty((len(voxels), *(voxels.shape[1:] + margin)), voxels.dtype)
     for plane, offset, moved in zip(voxels, offsets, straight, strict=True):
         wide = np.pad(plane.astype(np.float32), [(0, m) for m in margin], constant_values=air_hu)
-        shifted = ndimage.shift(wide, offset - low, order=1, cval=air_hu, mode="grid-constant")
+        shifted = scipy.ndimage.shift(
+            wide, offset - low, order=1, cval=air_hu, mode="grid-constant"
+        )
         moved[:] = np.rint(shifted) if whole else shifted
     made = sitk.GetImageFromArray(straight)
     made.SetSpacing(image.GetSpacing())

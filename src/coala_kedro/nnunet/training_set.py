@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from sklearn.model_selection import StratifiedGroupKFold
 
 from coala_kedro.fingerprint import fingerprint
 
@@ -87,6 +86,8 @@ def split_by_patient(training_set: TrainingSet, n_folds: int, seed: int) -> list
     Raises:
         TrainingSetError: There are fewer patients than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     scan_ids = sorted(training_set.cases)
     cases = [training_set.cases[scan_id] for scan_id in scan_ids]
     patients = [case.patient_id for case in cases]

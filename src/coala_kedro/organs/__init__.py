@@ -4,26 +4,7 @@
 has made before, of any format. `adapters.py` is the only file that imports totalsegmentator.
 """
 
-from coala_kedro.organs.dataset import OrganSegmenterDataset
-from coala_kedro.organs.existing import ExistingMasks
-from coala_kedro.organs.segmenter import (
-    EXPECTED_CENTRES_MM,
-    LIVER_ID,
-    SPLEEN_ID,
-    OrganMaskError,
-    OrganSegmenter,
-    OrganSegmenterError,
-)
-from coala_kedro.organs.totalsegmentator import TotalSegmentator
+import lazy_loader
 
-__all__ = [
-    "EXPECTED_CENTRES_MM",
-    "LIVER_ID",
-    "SPLEEN_ID",
-    "ExistingMasks",
-    "OrganMaskError",
-    "OrganSegmenter",
-    "OrganSegmenterDataset",
-    "OrganSegmenterError",
-    "TotalSegmentator",
-]
+# Each name is imported when it is first asked for; `__init__.pyi` says from where.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from coala_kedro.standing import results
+
+EVERY_RUN = "every_run"
+"""Tag of nodes whose outputs tell of the run itself, such as its day."""
 
 
 def fixed(function: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
@@ -35,4 +42,38 @@ def fixed(function: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
         return function(*bound.args, **bound.kwargs)
 
     node_function.__signature__ = left  # type: ignore[attr-defined]
+    node_function.fixed = arguments  # type: ignore[attr-defined]
+    return node_function
+
+
+def kept(pipeline: Pipeline) -> Pipeline:
+    """The pipeline, whose tables, figures and pages are made only if they do not stand.
+
+    Args:
+        pipeline: Nodes of the tag `gpu` return recipes, which their datasets know to stand, and
+            those of the tag `every_run` are for the run; both stay as they are. All other outputs
+            must follow from the inputs and the code alone.
+
+    Returns:
+        The same nodes, which return a `standing.Result` for each output: the catalog's
+        `WholeFileCatalog` saves it.
+    """
+    return Pipeline(
+        [
+            node if node.tags & {"gpu", EVERY_RUN} else node._copy(func=_lazily(node))
+            for node in pipeline.nodes
+        ]
+    )
+
+
+def _lazily(node: Node) -> Callable[..., Any]:
+    function = node.func
+
+    @wraps(function)
+    def node_function(*args: Any, **kwargs: Any) -> Any:
+        inputs = {str(place): value for place, value in enumerate(args)}
+        inputs |= kwargs | {"fixed": getattr(function, "fixed", {})}
+        compute = partial(function, *args, **kwargs)
+        return results(node.name, len(node.outputs), compute, inputs)
+
     return node_function

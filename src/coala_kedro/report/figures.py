@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 
 from coala_kedro.cohort import TIMEPOINTS
 from coala_kedro.report.plots import (
     GREY,
+    Axes,
+    Figure,
     by_model,
     cohort_panels,
     colour,
@@ -161,6 +160,8 @@ def _levels(
 
 def _box(axes: Axes, values: pd.Series, x: float, place: int) -> None:
     """Quartiles as a box, whiskers to the last value within 1.5 times their range."""
+    from matplotlib.colors import to_rgba
+
     line = {"color": colour(place), "linewidth": 1.1}
     axes.boxplot(
         values,

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from coala_kedro.report.plots import by_model, cohort_panels, colour, dots, nothing, with_legend
+from coala_kedro.report.plots import (
+    Figure,
+    by_model,
+    cohort_panels,
+    colour,
+    dots,
+    nothing,
+    with_legend,
+)
 from coala_kedro.statistics.rater_metrics import CONSENSUS_OF_OTHERS, READER
 from coala_kedro.statistics.rater_summary import ALL_READERS
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from coala_kedro.report.values import cohort_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+else:
+    Axes = Figure = Any  # Kedro asks for the types of nodes, and matplotlib is slow to import
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """The palette of Okabe and Ito, which colour-blind readers can tell apart."""
@@ -50,6 +52,8 @@ def panels(
     Returns:
         The figure and its panels, from left to right.
     """
+    from matplotlib.figure import Figure
+
     size = (1 + _PANEL_INCH * len(titles), height_inch)
     figure = Figure(figsize=size, layout="constrained")
     (row,) = figure.subplots(1, len(titles), squeeze=False, sharey=shared_y)
@@ -100,6 +104,8 @@ def nothing(words: str) -> Figure:
     Args:
         words: The reason; also the label of the figure, which `svg` keeps as its title.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6, 1))
     figure.set_label(words)
     figure.text(0.5, 0.5, words, ha="center", va="center")
@@ -160,6 +166,8 @@ def logarithmic(axes: Axes, sides: str) -> None:
         axes: The panel.
         sides: `x` or `xy`.
     """
+    from matplotlib.ticker import NullFormatter
+
     for side in sides:
         axes.set(**{f"{side}scale": "log"})
         axis = {"x": axes.xaxis, "y": axes.yaxis}[side]
@@ -194,6 +202,8 @@ def svg(figure: Figure, name: str) -> str:
         figure: The tips of its dots become `<title>` elements, which browsers show on hovering.
         name: The name of the figure; makes its ids differ from those of other figures on a page.
     """
+    import matplotlib as mpl
+
     buffer = io.StringIO()
     title = {"Title": str(figure.get_label())} if figure.get_label() else {}
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type")) | title

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from coala_kedro.report.plots import colour, dots, nothing, panels, spread, with_legend
+from coala_kedro.report.plots import Figure, colour, dots, nothing, panels, spread, with_legend
 
 _STAGES = {"cascade": "-", "lowres": ":"}
 _LOSSES = {"validation_loss": "-", "train_loss": ":"}
@@ -87,6 +85,8 @@ def _losses(curves: pd.DataFrame, stage: str) -> Figure:
 
 def _curves(drawn: list[tuple[pd.DataFrame, str, str]], y_title: str) -> Figure:
     """Lines of frames' columns, each with its style."""
+    from matplotlib.ticker import MaxNLocator
+
     rows = pd.concat([frame for frame, _, _ in drawn])
     models, folds = list(rows["model"].unique()), sorted(rows["fold"].unique())
     if not models:

@@ -4,23 +4,7 @@ Nothing outside this room needs to know whether a scan is a NIfTI file, a folder
 an object in a bucket.
 """
 
-from coala_kedro.imaging.dicom_stacks import SeriesChoice
-from coala_kedro.sources.anonymous import read_pseudonyms
-from coala_kedro.sources.choice import SEGMENT_FORMATS, SourceError, Values, several
-from coala_kedro.sources.search import check_layout, find_volumes
-from coala_kedro.sources.source_volume import Format, SourceVolume
-from coala_kedro.sources.storage import DownloadError
+import lazy_loader
 
-__all__ = [
-    "SEGMENT_FORMATS",
-    "DownloadError",
-    "Format",
-    "SeriesChoice",
-    "SourceError",
-    "SourceVolume",
-    "Values",
-    "check_layout",
-    "find_volumes",
-    "read_pseudonyms",
-    "several",
-]
+# Each name is imported when it is first asked for; `__init__.pyi` says from where.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

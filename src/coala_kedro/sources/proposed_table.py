@@ -12,8 +12,8 @@ import pandas as pd
 import pydicom
 from pydantic import BaseModel, ConfigDict, Field
 
-from coala_kedro.cohort import SCAN_TABLE
 from coala_kedro.imaging.dicom_headers import age_years
+from coala_kedro.scan_table_schema import SCAN_TABLE
 from coala_kedro.sources.survey import read_header
 from coala_kedro.tables import as_date, as_id, as_number
 
@@ -89,9 +89,9 @@ def propose_scan_table(
         taken: Patient ids of other hospitals.
 
     Returns:
-        One row a scan, the columns of `cohort.SCAN_TABLE` that are needed or known. Patients are
-        `P001` ... in the order of their scans. `attrs["not_in_sheet"]` are the rows of scans that
-        are not in the sheet; they keep what the headers say.
+        One row a scan, the columns of `scan_table_schema.SCAN_TABLE` that are needed or known.
+        Patients are `P001` ... in the order of their scans. `attrs["not_in_sheet"]` are the rows
+        of scans that are not in the sheet; they keep what the headers say.
 
     Raises:
         SheetError: The sheet lacks a column, has a value that the description does not know, or

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import fdtri, stdtr
 
 from coala_kedro.statistics.estimate import NAN, UNDEFINED, Estimate, mean, t_estimate
 
@@ -111,7 +111,10 @@ def icc_with_intervals(ratings: ArrayLike) -> dict[str, Estimate]:
 def _without_error(icc: float, n: int, k: int) -> Estimate:
     """The interval's limit where raters are a constant apart: pingouin divides by their error."""
     odds = 1 / icc - 1
-    f_low, f_high = float(fdtri(n - 1, k - 1, 0.975)), float(fdtri(k - 1, n - 1, 0.975))
+    f_low, f_high = (
+        float(scipy.special.fdtri(n - 1, k - 1, 0.975)),
+        float(scipy.special.fdtri(k - 1, n - 1, 0.975)),
+    )
     return Estimate(icc, 1 / (1 + odds * f_low), 1 / (1 + odds / f_high))
 
 
@@ -186,7 +189,7 @@ def proportional_bias(
         return Estimate(slope, NAN, NAN), NAN
     residuals = y - slope * x
     standard_error = math.sqrt(float(residuals @ residuals) / dof / spread)
-    p = 2 * float(stdtr(dof, -abs(slope) / standard_error)) if standard_error else NAN
+    p = 2 * float(scipy.special.stdtr(dof, -abs(slope) / standard_error)) if standard_error else NAN
     return t_estimate(slope, standard_error, dof), p
 
 

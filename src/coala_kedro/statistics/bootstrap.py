@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, stdtrit
 
 MIN_DEFINED = 0.5
 """An interval needs the figure to be defined in at least this share of the resamples."""
@@ -118,6 +117,8 @@ def summarise_groups(
     Returns:
         Frame with the columns; no row without a group.
     """
+    from joblib import Parallel, delayed
+
     summaries = Parallel()(delayed(summarise)() for summarise in groups.values())
     parts = [
         rows.assign(**{name: str(value) for name, value in zip(columns, group, strict=False)})
@@ -166,7 +167,7 @@ def _percentiles(
     figures: NDArray[np.float64], n_patients: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     widening = np.sqrt(n_patients / (n_patients - 1))
-    tail = float(ndtr(widening * stdtrit(n_patients - 1, 0.025)))
+    tail = float(scipy.special.ndtr(widening * scipy.special.stdtrit(n_patients - 1, 0.025)))
     defined = np.mean(~np.isnan(figures), axis=0) >= MIN_DEFINED
     low, high = np.nanquantile(np.where(defined, figures, 0.0), [tail, 1 - tail], axis=0)
     return np.where(defined, low, np.nan)[()], np.where(defined, high, np.nan)[()]

@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import ttest_1samp, ttest_ind
 
 from coala_kedro.statistics.bootstrap import patient_bootstrap
 from coala_kedro.statistics.estimate import NAN, UNDEFINED, Estimate
@@ -224,7 +224,7 @@ def welch(a: ArrayLike, b: ArrayLike) -> tuple[Estimate, float, float]:
         return UNDEFINED, NAN, NAN
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # one sample that does not vary
-        result = ttest_ind(first, second, equal_var=False)
+        result = scipy.stats.ttest_ind(first, second, equal_var=False)
     interval = result.confidence_interval()
     estimate = Estimate(first.mean() - second.mean(), interval.low, interval.high)
     return estimate, float(result.statistic), float(result.pvalue)
@@ -260,7 +260,7 @@ def _paired_t(differences: NDArray[np.float64], scans: pd.DataFrame) -> Test:
         return Test(name, *n, f"only {_patients(n[1])} scanned before and after therapy")
     if not _varies(differences):
         return Test(name, *n, "every patient differs by the same")
-    result = ttest_1samp(differences, 0)
+    result = scipy.stats.ttest_1samp(differences, 0)
     interval = result.confidence_interval()
     estimate = Estimate(float(differences.mean()), float(interval.low), float(interval.high))
     size, note = _hedges_g(differences, 0), "patients scanned before and after therapy"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import scipy
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 NAN = float("nan")
 
@@ -31,7 +31,7 @@ def t_estimate(value: float, standard_error: float, dof: float) -> Estimate:
         standard_error: Of the figure.
         dof: Degrees of freedom.
     """
-    margin = float(stdtrit(dof, 0.975)) * standard_error if dof > 0 else NAN
+    margin = float(scipy.special.stdtrit(dof, 0.975)) * standard_error if dof > 0 else NAN
     return Estimate(value, value - margin, value + margin)
 
 

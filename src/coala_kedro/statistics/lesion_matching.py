@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
 
 from coala_kedro.imaging.lesions import (
     Box,
@@ -129,7 +129,9 @@ def match_lesions(reference_labels: NDArray[Any], predicted_labels: NDArray[Any]
     pairs = predicted_labels[common], reference_labels[common]
     ones = np.ones(len(pairs[0]), dtype=int)
     # As a sparse matrix: sums the voxels of each pair, in the order of predicted labels.
-    overlaps = sparse.coo_array((ones, pairs), shape=(len(n_pred), len(n_ref))).tocsr().tocoo()
+    overlaps = (
+        scipy.sparse.coo_array((ones, pairs), shape=(len(n_pred), len(n_ref))).tocsr().tocoo()
+    )
     pred, ref, shared = overlaps.row, overlaps.col, overlaps.data
     iou = shared / (n_pred[pred] + n_ref[ref] - shared)
     matches: list[Match] = []
@@ -206,7 +208,9 @@ def _describe(
 
 def _each(labels: NDArray[Any], box: Box) -> Iterator[tuple[int, Box, BoolArray]]:
     """Each lesion's label, its box in the scan, and its mask there."""
-    for label, part in enumerate(ndimage.find_objects(labels) if labels.size else [], start=1):
+    for label, part in enumerate(
+        scipy.ndimage.find_objects(labels) if labels.size else [], start=1
+    ):
         z, y, x = (
             slice(inner.start + outer.start, inner.stop + outer.start)
             for inner, outer in zip(part, box, strict=True)

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from coala_kedro.imaging.lesions import Box, union_box
 from coala_kedro.statistics.overlap import (
@@ -110,7 +110,7 @@ class Surroundings:
             return True
         if not len(border):
             return False
-        distances_mm, _ = KDTree(border * np.array(self._spacing_zyx_mm)).query(
+        distances_mm, _ = scipy.spatial.KDTree(border * np.array(self._spacing_zyx_mm)).query(
             surface_voxels(within) * np.array(self._spacing_zyx_mm),
             distance_upper_bound=NEAR_BORDER_MM + SLACK_MM,
         )

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import stdtr
 
 from coala_kedro.statistics.estimate import NAN, Estimate, t_estimate
 
@@ -92,13 +91,13 @@ def last_effect(values: ArrayLike, design: ArrayLike, patients: ArrayLike) -> Ef
     return Effect(
         estimate=t_estimate(value, error, dof),
         t=value / error,
-        p=2 * float(stdtr(dof, -abs(value / error))),
+        p=2 * float(scipy.special.stdtr(dof, -abs(value / error))),
         sd=math.sqrt(best.variance / (1 - share)),
     )
 
 
 def _best_share(criterion: Callable[[float], float]) -> float:
-    found = minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         criterion, bounds=(0, _MOST), method="bounded", options={"xatol": 1e-10}
     )
     return min((0.0, float(found.x), _MOST), key=criterion)

@@ -16,8 +16,8 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import KDTree
 
 from coala_kedro.imaging.lesions import union_box
 
@@ -122,7 +122,7 @@ def _score_surfaces(
 
 def _nearest_mm(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     # Large leaves and median-free splits: a third of the time for a tree that is used once.
-    return KDTree(others, leafsize=32, balanced_tree=False).query(points)[0]
+    return scipy.spatial.KDTree(others, leafsize=32, balanced_tree=False).query(points)[0]
 
 
 def surface_voxels(mask: BoolArray, *, ends_are_surface: bool = True) -> NDArray[np.signedinteger]:

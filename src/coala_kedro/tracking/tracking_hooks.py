@@ -11,6 +11,7 @@ import pandas as pd
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 
+from coala_kedro.standing import Result
 from coala_kedro.tracking.model_versions import log_training_set, place, register
 from coala_kedro.tracking.training_runs import PARENT, PROCESS, STUDY, is_gone, this_process
 
@@ -103,7 +104,8 @@ class TrackingHooks:
             for path in getattr(dataset, "artifacts", [dataset._filepath]):
                 mlflow.log_artifact(str(path))
         if "metrics" in wanted:
-            mlflow.log_metrics(summary_metrics(data))
+            figures = dataset.load() if isinstance(data, Result) else data
+            mlflow.log_metrics(summary_metrics(figures))
         if "plans" in wanted:
             model, _ = dataset_name.split(".", maxsplit=1)
             for plans in dataset.load().path.rglob(_PLANS_FILE):

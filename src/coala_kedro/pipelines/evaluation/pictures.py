@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import pandas as pd
 import SimpleITK as sitk
-from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
 
 from coala_kedro.datasets import LazyVolume
@@ -16,7 +15,7 @@ from coala_kedro.imaging.geometry import oriented, spacing_zyx_mm
 from coala_kedro.imaging.label_map import crlm_mask
 from coala_kedro.imaging.overlay import Panel, axial_panel, outline_gallery
 from coala_kedro.models.prediction import LABEL_MAP
-from coala_kedro.report.plots import nothing
+from coala_kedro.report.plots import Figure, nothing
 
 Volumes = Mapping[str, LazyVolume]
 

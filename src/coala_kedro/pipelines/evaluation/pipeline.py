@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kedro.pipeline import Node, Pipeline
 
 from coala_kedro.models.prediction import predict
-from coala_kedro.pipelines import fixed
+from coala_kedro.pipelines import fixed, kept
 from coala_kedro.pipelines.evaluation.nodes import compare_with_paper, summarise
 from coala_kedro.pipelines.evaluation.pictures import draw_outlines
 from coala_kedro.pipelines.evaluation.report import (
@@ -57,7 +57,7 @@ def create_pipeline(cohorts: Sequence[str]) -> Pipeline:
         f"{cohort}.{name}" for cohort in cohorts for name in named
     }
     parameters = {"inference", "compute", "statistics", "drawing", *PARAMETERS}
-    return Pipeline(
+    evaluation = Pipeline(
         [
             *(_one_test(model, cohort) for model in MODELS for cohort in cohorts),
             *map(_raters, cohorts),
@@ -71,6 +71,7 @@ def create_pipeline(cohorts: Sequence[str]) -> Pipeline:
         outputs={*METRICS.values(), *FRAMES, *PICTURES, *MADE},
         parameters={f"params:{name}" for name in parameters} | {*RESAMPLING, *GROUPS, N_WORST},
     )
+    return kept(evaluation)
 
 
 def _one_test(model: str, cohort: str) -> Pipeline:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 from kedro.pipeline import Node
-from matplotlib.figure import Figure
 from pydantic import BaseModel
 
 from coala_kedro.cohort import N_FOLDS
-from coala_kedro.pipelines import fixed
+from coala_kedro.pipelines import EVERY_RUN, fixed
 from coala_kedro.pipelines.evaluation.pictures import Drawing
 from coala_kedro.report import figures, group_figures, training_figures
 from coala_kedro.report.claim import claim_table
 from coala_kedro.report.page import report_page
+from coala_kedro.report.plots import Figure
 from coala_kedro.report.run_settings import settings_table
 from coala_kedro.report.study import Study
 from coala_kedro.statistics.cohort_table import cohort_flow
@@ -166,6 +166,7 @@ def report_nodes(cohorts: Sequence[str]) -> list[Node]:
             inputs={name: f"params:{name}" for name in PARAMETERS},
             outputs=["settings", "claim_checklist"],
             name="describe_run",
+            tags=EVERY_RUN,
         ),
         Node(
             func=count_scans,

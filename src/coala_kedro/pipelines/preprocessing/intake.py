@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import SimpleITK as sitk
 
-from coala_kedro.cohort import OUTLINED_ROLES, check_readers, check_scan_table, scans_with_role
+from coala_kedro.cohort import OUTLINED_ROLES, check_readers, scans_with_role
 from coala_kedro.datasets import LazyVolume
 from coala_kedro.datasets.grouping import by_scan
 from coala_kedro.fingerprint import recipe
@@ -53,6 +53,8 @@ def inspect_scans(
     Raises:
         CohortError: The scan table cannot be used.
     """
+    from coala_kedro.scan_table_schema import check_scan_table
+
     table = check_scan_table(scan_table, cohort)
     outlined = scans_with_role(table, *OUTLINED_ROLES)
     masks = by_scan(raw_reader_masks)
@@ -148,6 +150,8 @@ def accept_scans(
     Raises:
         CohortError: No scan is left, or one is refused and screening is strict.
     """
+    from coala_kedro.scan_table_schema import check_scan_table
+
     table = check_scan_table(scan_table, cohort)
     masks = by_scan(raw_reader_masks)
     findings = judge_files(table, inspected, [*raw_scans], masks, screening, trained_on or None)
