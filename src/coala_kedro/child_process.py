@@ -44,7 +44,9 @@ def start(gpu: str | None, prepare: Callable[[Any], None] | None, settings: Any)
         prepare(settings)
 
 
-_asked_to_stop, _may_end = threading.Event(), threading.Event()
+# No Event: a second signal, while the first sets it, would wait for its lock for ever.
+_asked_to_stop = False
+_may_end = threading.Event()
 _may_end.set()
 _temporary: list[Path] = []
 
@@ -56,10 +58,11 @@ def stoppable() -> Iterator[Callable[[], bool]]:
     Yields:
         Whether a signal to stop (SIGTERM, Ctrl-C) has come, or the study is gone.
     """
-    _asked_to_stop.clear()
+    global _asked_to_stop  # noqa: PLW0603
+    _asked_to_stop = False
     _may_end.clear()
     try:
-        yield _asked_to_stop.is_set
+        yield lambda: _asked_to_stop
     finally:
         _may_end.set()
 
@@ -79,17 +82,19 @@ def gone_with_process(folder: Path) -> Iterator[None]:
 
 
 def _on_signal(number: int, _: Any) -> None:
-    _asked_to_stop.set()
+    global _asked_to_stop  # noqa: PLW0603
+    _asked_to_stop = True
     if _may_end.is_set():
         _leave(128 + number)
 
 
 def _follow_parent() -> None:
     """Leave when the study is killed, so that no orphan writes where the next run works."""
+    global _asked_to_stop  # noqa: PLW0603
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
-    _asked_to_stop.set()
+    _asked_to_stop = True
     _may_end.wait(_CHECKPOINT_S)
     _leave(1)
 

@@ -1,10 +1,17 @@
 """Small nodes on real local clusters."""
 
+import contextlib
 import itertools
 import logging
+import os
 import re
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
+from distributed import Client
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro_datasets.json import JSONDataset
@@ -12,7 +19,7 @@ from tiny_nodes import at_work_until, die, fail, listening, meet, records, where
 
 from coala_kedro.datasets import RecordFolderDataset
 from coala_kedro.progress import Bars
-from coala_kedro.runners import ClusterError, DaskRunner
+from coala_kedro.runners import ClusterError, DaskRunner, dask_runner
 from coala_kedro.runners.cluster_settings import Cluster
 
 
@@ -168,6 +175,50 @@ def test_a_node_that_kills_its_workers_is_given_up(catalog, caplog):
     with pytest.raises(ClusterError, match=r"'train_0' was given up.*cluster\.lost_workers"):
         DaskRunner(lost_workers=1).run(Pipeline([fold(0, die), fold(1)]), catalog)
     assert catalog.exists("fold_1")
+
+
+@pytest.fixture
+def dask(tmp_path):
+    """Starts a part of Dask as a user does; the function returns its process."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments):
+            command = [sys.executable, "-m", "dask", *map(str, arguments), "--host", "127.0.0.1"]
+            process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_a_lost_scheduler_ends_the_run(catalog, dask, tmp_path, monkeypatch, n_workers):
+    """Also where no worker has come, so that no node is at work."""
+    monkeypatch.setattr(dask_runner, "_RENEW_EVERY_S", 0.5)
+    file = tmp_path / "scheduler.json"
+    scheduler = dask("scheduler", "--port", 0, "--scheduler-file", file, "--no-dashboard")
+    for _ in range(n_workers):
+        dask("worker", "--scheduler-file", file, "--resources", "GPU=1", "--no-dashboard")
+    catalog["params:files"] = MemoryDataset([str(tmp_path / "never")])
+    nodes = [fold(0, at_work_until, inputs=("params:files",)), fold(1)]
+
+    def kill_scheduler():
+        with Client(scheduler_file=str(file)) as client:
+            while (
+                len(client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.clients])) < 3
+                or sum(map(len, client.processing().values())) < n_workers
+            ):
+                time.sleep(0.1)
+            scheduler.kill()
+
+    killing = threading.Thread(target=kill_scheduler)
+    killing.start()
+    with pytest.raises(ClusterError, match=r"scheduler ended.*run the same command again"):
+        DaskRunner(kind="scheduler", address=str(file)).run(Pipeline(nodes), catalog)
+    killing.join()
 
 
 @pytest.mark.parametrize("output", ["in_memory", "uncatalogued"])

@@ -64,10 +64,15 @@ class OpenCluster:
     n_workers: int = 1
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the scheduler has ended, and every node with it."""
+        return bool(self.client.status != "running")
+
+    @property
     def n_gpus(self) -> int:
         """GPUs of the workers that are there now."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        return int(sum(worker["resources"].get(GPU, 0) for worker in workers))
+        workers = self.client.scheduler_info(n_workers=-1).get("workers", {})  # if not lost
+        return int(sum(worker["resources"].get(GPU, 0) for worker in workers.values()))
 
     def expect_long(self, key: str) -> None:
         """Tell the scheduler that a task takes long, so that its worker gets nothing else.
@@ -89,8 +94,8 @@ class OpenCluster:
         Args:
             running: The nodes that have not ended.
         """
-        if self.client.status != "running":
-            return  # the scheduler is lost, and its workers end by themselves
+        if self.is_lost:
+            return  # workers end by themselves
         keys = {future.key for future in running}
         processing = self.client.processing()
         workers = [at for at, held in processing.items() if self.ours or keys & {*held}]

@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 PARAMETERS = "params:cluster"
 
 _RENEW_EVERY_S = 15.0
+_LOST = (
+    "{} was given up: its scheduler ended, or somebody cancelled it. What it had finished is kept: "
+    "run the same command again."
+)
 
 
 class DaskRunner(AbstractRunner):
@@ -137,6 +141,8 @@ def _run_all(
     errors: list[Exception] = []
     try:
         while True:
+            if cluster.is_lost:
+                return done, errors[0] if errors else ClusterError(_LOST.format("The run"))
             ready = [tasks[node] for node in waiting if needs[node] <= done]
             for task in _startable(cluster, ready, [*running.values()]):
                 del waiting[task.node]
@@ -202,10 +208,7 @@ def _error_of(future: Future, node: Node) -> Exception | None:
             "of memory. What it had finished is kept; cluster.lost_workers says how many may die."
         )
     except CancelledError:
-        return ClusterError(
-            f"Node '{node.name}' was given up: its scheduler ended, or somebody cancelled it. "
-            "What it had finished is kept: run the same command again."
-        )
+        return ClusterError(_LOST.format(f"Node '{node.name}'"))
     except Exception as error:
         return error
     return None
