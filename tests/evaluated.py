@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from coala_kedro.anatomy import CRLM, LIVER
 from coala_kedro.nnunet.model import TrainedModel
-from coala_kedro.pipelines.evaluation import nodes, scoring
+from coala_kedro.pipelines.evaluation import nodes
 from coala_kedro.statistics.agreement import agreement_table
 from coala_kedro.statistics.comparisons import compare
 from coala_kedro.statistics.free_response import free_response
@@ -81,7 +81,7 @@ class Cohort:
 
     def scores(self, model, cohort, tmp_path):
         trained = TrainedModel(tmp_path, (0, 1, 2, 3, 4), "")
-        return scoring.score_scans(
+        return nodes.score_scans(
             self.accepted,
             self.scans,
             self.label_maps,
@@ -109,11 +109,11 @@ def evaluate(cohort, tmp_path):
     by_model = [cohort.scores(model, "internal", tmp_path) for model in SHIFTS]
     names = ("scan_metrics", "lesion_metrics", "organ_metrics", "candidate_metrics")
     frames = {
-        name: filed(scoring.collect_scores(*parts))
+        name: filed(nodes.collect_scores(*parts))
         for name, parts in zip(names, zip(*by_model, strict=True), strict=True)
     }
     frames["reader_metrics"] = filed(
-        scoring.score_raters(cohort.accepted, cohort.readers, "internal", **cohort.predictions)
+        nodes.score_raters(cohort.accepted, cohort.readers, "internal", **cohort.predictions)
     )
     scans, raters = frames["scan_metrics"], frames["reader_metrics"]
     made = nodes.summarise(scans, frames["lesion_metrics"], SETTINGS)

@@ -241,35 +241,6 @@ def test_work_that_is_asked_to_stop_ends_in_good_order(compute, tmp_path, warm):
     assert in_own_process(compute, warm, divmod, 17, 5) == (3, 2)
 
 
-def step_while_signals_come(place):
-    """Whether it heard them; it would never come to say so if one caught another at work."""
-    with child_process.stoppable() as asked_to_stop:
-        place.write_text(str(os.getpid()))
-        while not place.with_name("enough").exists():
-            time.sleep(0.001)
-        return asked_to_stop()
-
-
-def test_signals_that_come_at_once_stop_no_process_for_ever(compute, tmp_path):
-    """As when a run that was asked to stop ends each of its processes a second time."""
-    place = tmp_path / "works"
-
-    def ask_often(pid, number):
-        for _ in range(20_000):
-            os.kill(pid, number)
-        place.with_name("enough").touch()
-        if not heard.wait(60):
-            os.kill(pid, signal.SIGKILL)
-
-    heard = threading.Event()
-    asking = when_it_works(place, ask_often)
-    try:
-        assert in_own_process(compute, False, step_while_signals_come, place)
-    finally:
-        heard.set()
-        asking.join()
-
-
 def test_a_study_that_stops_stops_its_processes_and_starts_no_other(compute, tmp_path):
     place = tmp_path / "works"
     asking = when_it_works(place, lambda _, __: processes.stop_all())

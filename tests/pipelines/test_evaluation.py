@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from coala_kedro.models.parameters import Compute, Inference
 from coala_kedro.models.prediction import predict, predict_scan
 from coala_kedro.nnunet.model import TrainedModel
-from coala_kedro.pipelines.evaluation import nodes, scoring
+from coala_kedro.pipelines.evaluation import nodes
 
 pytestmark = pytest.mark.xdist_group("evaluation")
 
@@ -28,9 +28,9 @@ def test_a_cohort_without_test_scans_leaves_the_others_alone(tmp_path):
     alone = tested.scores("student", "internal", tmp_path)
     both = zip(alone, untested.scores("student", "external", tmp_path), strict=True)
     for own, (one, other) in zip(alone, both, strict=True):
-        collected = scoring.collect_scores(filed(one), filed(other))
+        collected = nodes.collect_scores(filed(one), filed(other))
         pd.testing.assert_frame_equal(collected, filed(own))
-    assert scoring.score_raters(untested.accepted, untested.readers, "external").empty
+    assert nodes.score_raters(untested.accepted, untested.readers, "external").empty
 
 
 def test_one_reader_alone_has_nobody_to_be_compared_with(tmp_path):

@@ -1,9 +1,8 @@
 import pandas as pd
 import pytest
 
-from coala_kedro.report.page import environment
+from coala_kedro.report.page import Study, environment
 from coala_kedro.report.plots import nothing, panels, svg
-from coala_kedro.report.study import Study
 
 SCANS = pd.DataFrame({"model": "a", "cohort": "internal", "scan_id": ["a_pre", "<b>"], "n": [3, 4]})
 

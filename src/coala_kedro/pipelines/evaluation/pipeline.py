@@ -8,7 +8,13 @@ from kedro.pipeline import Node, Pipeline
 
 from coala_kedro.models.prediction import predict
 from coala_kedro.pipelines import fixed, kept
-from coala_kedro.pipelines.evaluation.nodes import compare_with_paper, summarise
+from coala_kedro.pipelines.evaluation.nodes import (
+    collect_scores,
+    compare_with_paper,
+    score_raters,
+    score_scans,
+    summarise,
+)
 from coala_kedro.pipelines.evaluation.pictures import draw_outlines
 from coala_kedro.pipelines.evaluation.report import (
     MADE,
@@ -17,7 +23,6 @@ from coala_kedro.pipelines.evaluation.report import (
     frames_taken,
     report_nodes,
 )
-from coala_kedro.pipelines.evaluation.scoring import collect_scores, score_raters, score_scans
 from coala_kedro.statistics.agreement import agreement_table
 from coala_kedro.statistics.comparisons import compare
 from coala_kedro.statistics.free_response import free_response

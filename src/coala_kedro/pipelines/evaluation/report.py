@@ -15,10 +15,9 @@ from coala_kedro.pipelines import EVERY_RUN, fixed
 from coala_kedro.pipelines.evaluation.pictures import Drawing
 from coala_kedro.report import figures, group_figures, training_figures
 from coala_kedro.report.claim import claim_table
-from coala_kedro.report.page import report_page
+from coala_kedro.report.page import Study, report_page
 from coala_kedro.report.plots import Figure
 from coala_kedro.report.run_settings import settings_table
-from coala_kedro.report.study import Study
 from coala_kedro.statistics.cohort_table import cohort_flow
 
 MODELS = ("teacher", "student")
