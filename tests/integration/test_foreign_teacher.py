@@ -100,7 +100,7 @@ def test_the_study_runs_without_training_a_teacher(miniature, released, tmp_path
         *("01_raw", "02_intermediate", "03_primary", "08_reporting"),
         *("05_model_input/student", "06_models/student"),
     )
-    for file in (study.data / "08_reporting").glob("*.*"):
+    for file in (study.data / "08_reporting").glob("[!.]*.*"):
         if "screening" not in file.name and "table_1" not in file.name:
             file.unlink()
     study = study.with_entries("released", ENTRY.format(path=released, labels=MEANING))
