@@ -136,11 +136,8 @@ def test_a_model_is_an_output_of_its_run_and_its_weights_stay_where_they_are(cli
     run = client.get_run(small_run(study="bergen"))
     (output,) = run.outputs.model_outputs
     logged = client.get_logged_model(output.model_id)
-    assert (logged.name, logged.status, logged.source_run_id) == (
-        "student",
-        "READY",
-        run.info.run_id,
-    )
+    told = (logged.name, logged.status, logged.source_run_id)
+    assert told == ("bergen-student", "READY", run.info.run_id)
     assert client.list_logged_model_artifacts(output.model_id) == []
 
 

@@ -127,7 +127,7 @@ FigureDataset(filepath=str(folder / "figure.png")).save(figure)
 assert text in FigureDataset(filepath=str(folder / "figure.png")).load()
 claim = (resources.files("coala_kedro.report") / "claim.csv").read_bytes().decode()
 named = pd.DataFrame({"setting": re.findall(r"\\{(.+?)\\}", claim)}).assign(value=text)
-print(ascii(claim_table(named).to_csv() + paper_figures().to_csv()))
+print(ascii(claim_table(named, ("internal", "external")).to_csv() + paper_figures().to_csv()))
 """
 
 

@@ -224,8 +224,8 @@ def test_mlflow_has_the_models_with_their_cards_and_what_they_were_trained_on(tr
     client, parent, _ = tracked
     for model in MODELS:
         folder = miniature.data / "06_models" / model / "Dataset001_CRLM"
-        (version,) = client.search_model_versions(f"name = 'demo-{model}'")
-        assert version.run_id == parent.info.run_id
+        registered = f"name = 'demo-{model}' and run_id = '{parent.info.run_id}'"
+        (version,) = client.search_model_versions(registered)
         assert version.description.startswith(f"# Model card: {model}")
         assert version.tags["path"] == "/".join(folder.parts[-3:])
         mark = json.loads((folder / "model.json").read_text())

@@ -12,8 +12,8 @@ import pandas as pd
 
 from coala_kedro.tracking.training_runs import STUDY
 
-_NOT_IN_NAMES = r"[^\w\-. ]"
-"""What a search for a registered model does not take in its name."""
+_NOT_IN_NAMES = r"[^\w\- ]"
+"""What MLflow does not take in the names of logged models and in a search for registered ones."""
 _PLACE_DEPTH = 3  # `06_models/student/Dataset001_CRLM`
 _EXTERNAL = "mlflow.model.isExternal"
 _MAX_DESCRIPTION = 5000
@@ -91,7 +91,7 @@ def register(
     tags = {"fingerprint": model.fingerprint, "path": str(path), STUDY: study}
     logged = client.create_logged_model(
         client.get_run(run_id).info.experiment_id,
-        name=name,
+        name=registered,  # the run has a folder of artifacts with the model's own name
         source_run_id=run_id,
         tags=tags if with_weights else tags | {_EXTERNAL: "true"},
         model_type="nnU-Net",
