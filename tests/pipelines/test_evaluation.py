@@ -10,6 +10,7 @@ from coala_kedro.models.parameters import Compute, Inference
 from coala_kedro.models.prediction import predict, predict_scan
 from coala_kedro.nnunet.model import TrainedModel
 from coala_kedro.pipelines.evaluation import nodes
+from coala_kedro.statistics.metric_list import all_metrics
 
 pytestmark = pytest.mark.xdist_group("evaluation")
 
@@ -17,6 +18,22 @@ pytestmark = pytest.mark.xdist_group("evaluation")
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory):
     return evaluate(Cohort(*NORMAL), tmp_path_factory.mktemp("normal"))
+
+
+SHOWN = dict.fromkeys(("glance", "results", "agreement")) | {
+    "table_2": "summary",
+    "detection": "lesion_summary",
+    "subgroups": "subgroups",
+    "readers": "reader_summary",
+    "tests": "tests",
+}
+"""Places of the list of metrics, and the frame that each shows; None shows that of the metric."""
+
+
+@pytest.mark.parametrize("metric", all_metrics(), ids=lambda m: f"{m.metric}-{m.subset}")
+def test_a_metric_is_in_the_frames_of_the_places_that_list_it(frames, metric):
+    for place in metric.places.split():
+        assert metric.metric in {*frames[SHOWN[place] or metric.frame]["metric"]}
 
 
 def test_a_cohort_without_test_scans_leaves_the_others_alone(tmp_path):
