@@ -4,6 +4,7 @@
 # make docs   the documentation, to read from site/index.html
 # make test-packages   SLURM and Chromium, for the tests that need them (Debian and Ubuntu, as root)
 # make viz    the study as a graph, in the browser
+# make mlflow the runs, at http://127.0.0.1:5000
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,7 +15,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test test-packages lint docs viz clean
+.PHONY: demo test test-packages lint docs viz mlflow clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -23,7 +24,7 @@ demo: .venv/installed
 	@echo "Summary and tables  data/08_reporting/summary.csv, table_2.csv, scan_metrics.csv"
 	@echo "Report              data/08_reporting/report.html, its figures in data/08_reporting/figures"
 	@echo "The study's graph   make viz"
-	@echo "Training curves     $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
+	@echo "Training curves     make mlflow"
 	@echo "                    http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 
 test: lint
@@ -45,6 +46,9 @@ docs: .venv/installed-docs
 
 viz: .venv/installed
 	$(KEDRO) viz run --env demo
+
+mlflow: .venv/installed
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 clean:
 	rm -rf data/0[1-8]*/* mlflow.db mlruns mlartifacts

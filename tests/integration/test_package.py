@@ -1,5 +1,6 @@
 """The project as an installed wheel, in a folder that has nothing of it."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -29,9 +30,13 @@ NOT_NEEDED = {
 }
 
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+"""So that the wheel's code is found, whatever else this session finds."""
+
+
 def call(*command, cwd):
     done = subprocess.run(
-        [*map(str, command)], cwd=cwd, capture_output=True, text=True, check=False
+        [*map(str, command)], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stderr
@@ -76,7 +81,12 @@ def test_a_wheel_runs_from_any_folder(python, project_copy, tmp_path):
 def test_a_wheel_has_what_the_report_is_made_of(python, tmp_path):
     place = "import coala_kedro; print(coala_kedro.__path__[0])"
     found = subprocess.run(
-        [python, "-c", place], cwd=tmp_path, capture_output=True, text=True, check=True
+        [python, "-c", place],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     installed, here = Path(found.stdout.strip()), Path(__file__).parents[2] / "src/coala_kedro"
     assert "site-packages" in installed.parts
