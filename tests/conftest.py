@@ -61,6 +61,16 @@ def conf(project):
     return load
 
 
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory):
+    """The database of MLflow before its first run, to be copied: it takes seconds to make."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("empty_mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
 @pytest.fixture
 def disk_of(tmp_path):
     """Mounts a small disk, or gives the one that is mounted another size, in kB."""

@@ -18,6 +18,8 @@ from coala_kedro.processes import (
     visible_gpus,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _no_processes_of_other_tests(monkeypatch):

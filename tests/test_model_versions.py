@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -44,11 +45,12 @@ TRAINING_SET = {
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(empty_mlflow, tmp_path_factory):
     """The database of a server, and the id of an experiment whose files lie beside it."""
     import mlflow
 
     folder = tmp_path_factory.mktemp("mlflow")
+    shutil.copy(empty_mlflow, folder)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     yield folder / "mlflow.db", mlflow.create_experiment("study", str(folder / "files"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import shutil
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,9 +25,9 @@ pytestmark = pytest.mark.xdist_group("tracking")
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """A server's client; its database takes seconds to make."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+def client(empty_mlflow, tmp_path_factory):
+    """A server's client."""
+    uri = f"sqlite:///{shutil.copy(empty_mlflow, tmp_path_factory.mktemp('mlflow'))}"
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     yield mlflow.MlflowClient(uri)

@@ -28,8 +28,8 @@ def start(gpu: str | None, prepare: Callable[[Any], None] | None, settings: Any)
 
     Args:
         gpu: As `CUDA_VISIBLE_DEVICES` names it; None leaves the environment as it is.
-        prepare: What else there is to do, of `settings`.
-        settings: Likewise.
+        prepare: Called with the settings, as the last step.
+        settings: Of the tool.
     """
     threading.Thread(target=_follow_parent, daemon=True).start()
     if sys.platform == "linux":

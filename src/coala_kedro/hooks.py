@@ -32,7 +32,7 @@ class StopHooks:
 
     @hook_impl(wrapper=True)
     def before_pipeline_run(self) -> Iterator[None]:
-        """Listen; a second signal ends this process at once, or is what it was at a prompt."""
+        """Listen; a second signal ends the process, or at a prompt does what it did before."""
         _listen_no_longer()  # to a run that ended by an interrupt, of which Kedro tells no hook
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -29,7 +29,7 @@ REST_S = 60.0
 _SPAWN = multiprocessing.get_context("spawn")
 _stopping = threading.Event()
 _stopped: WeakSet[threading.Thread] = WeakSet()
-"""Threads that a stopped run has left, with a scan in hand: they start no process either."""
+"""Threads that a stopped run left at work on a scan: they start no more processes."""
 
 
 class RunStoppedError(RuntimeError):

@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from coala_kedro.fingerprint import file_fingerprint, file_version, fingerprint
+from coala_kedro.imaging.decompression import is_gzip, open_decompressed
 from coala_kedro.imaging.files import VolumeError, read_grid, read_volume
 from coala_kedro.imaging.geometry import grid_differences
 
@@ -107,18 +108,22 @@ def _nifti_voxels(path: Path) -> Voxels:
     if (stored.slope, stored.inter) != _UNSCALED or not stored.dtype.isnative:
         return _read_voxels(path)  # as it would be written anew
     described = (str(stored.dtype), n_bytes, *_UNSCALED)
+    with open_decompressed(path) as content:
+        if is_gzip(path):
+            crc32, length = _gzip_end(path)
+            if length == (start + n_bytes) % 2**32:  # one member, and nothing after the voxels
+                header = zlib.crc32(content.read(start))
+                return *described, crc32 ^ _shifted(header, n_bytes)
+        content.seek(start)
+        return *described, _checksum(content, n_bytes)
+
+
+def _gzip_end(path: Path) -> tuple[int, int]:
+    """CRC-32 and length, modulo 2**32, of the last member's content (RFC 1952)."""
     with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            file.seek(start)
-            return *described, _checksum(file, n_bytes)
         file.seek(-8, 2)
         crc32, length = (int.from_bytes(file.read(4), "little") for _ in range(2))
-    with gzip.open(path) as unpacked:
-        if length != (start + n_bytes) % 2**32:  # several members, or something after the voxels
-            unpacked.seek(start)
-            return *described, _checksum(unpacked, n_bytes)
-        header = zlib.crc32(unpacked.read(start))
-    return *described, crc32 ^ _shifted(header, n_bytes)
+    return crc32, length
 
 
 def _checksum(file: BinaryIO | gzip.GzipFile, n_bytes: int) -> int:

@@ -215,7 +215,7 @@ class TotalSegmentator(OrganSegmenter):
 
 
 def _gpus(device: str) -> tuple[str, ...]:
-    """The GPUs among which a device leaves the choice, as `visible_gpus` names them."""
+    """The GPUs that a setting of `device` allows, as `visible_gpus` names them."""
     if device == "cpu":
         return ()
     gpus = visible_gpus()

@@ -2,8 +2,8 @@
 
 Tejani et al., Radiology: Artificial Intelligence 2024, 6(4), e240300. `claim.csv` has the
 forty-four items in our own words; an answer may name settings, as `{protocol.epochs}`, and the
-study's `{cohorts}` and `{hospitals}`. What only
-the study's people can say (aims, ethics, funding) is said to be theirs.
+study's `{cohorts}` and `{hospitals}`. Items that only the study's people can answer (aims, ethics,
+funding) say so.
 """
 
 from __future__ import annotations

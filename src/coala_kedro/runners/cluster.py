@@ -53,7 +53,7 @@ class OpenCluster:
 
     Attributes:
         client: Submits to it.
-        renew: Replaces what was lost, for which others do not care; to be called from time to time.
+        renew: Submits SLURM jobs for those that have ended; to be called from time to time.
         ours: Whether it ends with this run.
         n_workers: Workers that it was asked for; some may still be on their way.
     """

@@ -106,25 +106,27 @@ class TrackingHooks:
         if "metrics" in wanted:
             figures = dataset.load() if isinstance(data, Result) else data
             mlflow.log_metrics(summary_metrics(figures))
+        name = dataset_name.partition(".")[0]  # of the model, where there is one
         if "plans" in wanted:
-            model, _ = dataset_name.split(".", maxsplit=1)
             for plans in dataset.load().path.rglob(_PLANS_FILE):
-                mlflow.log_artifact(str(plans), artifact_path=model)
-        tells_where = bool(self._parameter("mlflow_tells_who_and_where"))
+                mlflow.log_artifact(str(plans), artifact_path=name)
         if "inputs" in wanted:
-            log_training_set(dataset_name, place(Path(dataset._filepath), tells_where), data)
+            log_training_set(dataset_name, self._place(Path(dataset._filepath)), data)
         if "model" in wanted:
-            name, _ = dataset_name.split(".", maxsplit=1)
             model = self._catalog.load(f"{name}.model")
             register(
                 name,
                 model,
                 run_id=self._run_id,
                 study=self._parameter("study"),
-                path=place(model.path, tells_where),
+                path=self._place(model.path),
                 card=data,
                 with_weights=bool(self._parameter("mlflow_keeps_weights")),
             )
+
+    def _place(self, path: Path) -> Path:
+        """A path as MLflow may tell it in this run."""
+        return place(path, bool(self._parameter("mlflow_tells_who_and_where")))
 
     def _parameter(self, name: str) -> Any:
         """A parameter of the run; empty where it has none of this name."""
@@ -159,7 +161,7 @@ def runs_page(uri: str, experiment_id: str) -> str:
         server = f"{scheme}://{place.rpartition('@')[2]}{folder.rstrip('/')}"
         return server + _RUNS_PAGE.format(experiment_id)
     page = _LOCAL_UI + _RUNS_PAGE.format(experiment_id)
-    return f"{page}, once `mlflow ui` has started as the README says"
+    return f"{page}, once `mlflow ui` has started (make mlflow)"
 
 
 def summary_metrics(summary: pd.DataFrame) -> dict[str, float]:
