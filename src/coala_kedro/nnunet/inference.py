@@ -24,8 +24,10 @@ from coala_kedro.weights import check_plans, check_weights
 
 if TYPE_CHECKING:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from coala_kedro.nnunet.model import TrainedModel
+    from coala_kedro.nnunet.predictor import FoldsPredictor
     from coala_kedro.nnunet.resampling import Resampling
 
 
@@ -47,8 +49,8 @@ def predict_cascade(
     spacing = [float(np.float32(mm)) for mm in spacing_zyx_mm(turned)]
     with redirect_stdout(StringIO()):
         lowres = _predictor(model, model.stage_folder("lowres"), inference, compute)
+        first, _ = _segment(lowres, None, voxels, spacing, earlier=None)
         crlm = {ours: theirs for theirs, ours in model.labels}[CRLM]
-        first, _ = _segment(lowres, crlm, voxels, spacing, earlier=None)
         cascade = _predictor(model, model.stage_folder("cascade"), inference, compute)
         label_map, votes = _segment(cascade, crlm, voxels, spacing, earlier=first)
     label_map = _translated(label_map, model.labels)
@@ -59,7 +61,7 @@ def predict_cascade(
 @functools.lru_cache(maxsize=2)
 def _predictor(
     model: TrainedModel, folder: Path, inference: Inference, compute: Compute
-) -> nnUNetPredictor:
+) -> FoldsPredictor:
     """A stage's predictor; both stages of a model stay in memory from scan to scan."""
     import torch
 
@@ -87,71 +89,78 @@ def _translated(label_map: np.ndarray, labels: tuple[tuple[int, int], ...]) -> n
 
 
 def _segment(
-    predictor: nnUNetPredictor,
-    crlm: int,
+    predictor: FoldsPredictor,
+    crlm: int | None,
     voxels: np.ndarray,
     spacing: Sequence[float],
     earlier: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Label map and fold votes on the scan's grid (zyx), in the steps of stock nnU-Net.
 
-    Labels are the model's; `crlm` is its id of CRLM.
+    Labels are the model's; `crlm` is its id of CRLM, or none if nobody asks for votes.
     """
-    from acvl_utils.cropping_and_padding.bounding_boxes import insert_crop_into_image
+    import torch
 
     from coala_kedro.nnunet.resampling import Resampling
 
-    plans, stage = predictor.plans_manager, predictor.configuration_manager
+    stage = predictor.configuration_manager
     resampling = Resampling(stage)
     prepared = _prepared(predictor, resampling, voxels, spacing, earlier)
-    logits, votes = _ensemble(predictor, crlm, prepared.data)
-    target = prepared.shape_cropped, stage.spacing, prepared.spacing
-    on_scan = []
-    for cropped in (resampling.label_map(logits, *target), resampling.counts(votes, *target)):
-        whole = np.zeros(prepared.shape, np.uint8)
-        insert_crop_into_image(whole, cropped, prepared.box)
-        on_scan.append(whole.transpose(plans.transpose_backward))
-    return on_scan[0], on_scan[1]
-
-
-def _ensemble(predictor: nnUNetPredictor, crlm: int, data: np.ndarray) -> tuple[Any, Any]:
-    """Mean logits of the folds as nnU-Net averages them, and each voxel's votes for CRLM."""
-    import torch
-
-    from coala_kedro.nnunet.resampling import is_largest
-
-    tensor, total = torch.from_numpy(data), None
-    votes = torch.zeros(tensor.shape[1:], dtype=torch.uint8)
-    network = getattr(predictor.network, "_orig_mod", predictor.network)  # when compiled
-    with torch.inference_mode():
-        for weights in predictor.list_of_parameters:
-            network.load_state_dict(weights)
-            logits = predictor.predict_sliding_window_return_logits(tensor).to("cpu")
-            votes += is_largest(logits, crlm)
-            total = logits if total is None else total.add_(logits)
-        assert total is not None, "a model has at least one fold"
-        if len(predictor.list_of_parameters) > 1:
-            total /= len(predictor.list_of_parameters)
-    return total, votes
+    labels = None if prepared.labels is None else torch.from_numpy(prepared.labels)
+    made = resampling.label_map(
+        predictor.slabs(torch.from_numpy(prepared.voxels), labels, crlm),
+        prepared.voxels.shape[1:],
+        prepared.cropped.shape,
+        stage.spacing,
+        prepared.cropped.spacing,
+    )
+    label_map, votes = (prepared.cropped.put_back(predictor.plans_manager, array) for array in made)
+    return label_map, votes
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A scan as a stage's networks take it, and how it lies in the scan.
+class Cropped:
+    """How the part of a scan that the networks see lies in the scan.
 
     Attributes:
-        data: Voxels, and for the cascade a channel for each label of the first stage.
-        shape: Of the scan, in the order of axes of the plans.
-        shape_cropped: Of its part that was not zero, before it was resampled.
+        whole: Shape of the scan, in the order of axes of the plans.
+        shape: Of its part that was not zero, before it was resampled.
         box: Where that part lies.
         spacing: In mm.
     """
 
-    data: np.ndarray
+    whole: tuple[int, ...]
     shape: tuple[int, ...]
-    shape_cropped: tuple[int, ...]
     box: Any
     spacing: list[float]
+
+    def put_back(self, plans: PlansManager, part: np.ndarray) -> np.ndarray:
+        """An array of the part, on the whole scan's grid and in its order of axes.
+
+        Args:
+            plans: They say how axes were ordered.
+            part: Of shape `shape`.
+        """
+        from acvl_utils.cropping_and_padding.bounding_boxes import insert_crop_into_image
+
+        whole = np.zeros(self.whole, np.uint8)
+        insert_crop_into_image(whole, part, self.box)
+        return whole.transpose(plans.transpose_backward)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A scan as a stage's networks take it.
+
+    Attributes:
+        voxels: Of shape (1, z, y, x).
+        labels: Of the first stage, of shape (z, y, x); none for the first stage itself.
+        cropped: How they lie in the scan.
+    """
+
+    voxels: np.ndarray
+    labels: np.ndarray | None
+    cropped: Cropped
 
 
 def _prepared(
@@ -163,24 +172,22 @@ def _prepared(
 ) -> _Prepared:
     """The steps of nnU-Net's `DefaultPreprocessor.run_case_npy`, but for what training needs."""
     from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
-    from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot
 
     plans, stage = predictor.plans_manager, predictor.configuration_manager
     axes = [0, *(axis + 1 for axis in plans.transpose_forward)]
     spacing = [spacing[axis] for axis in plans.transpose_forward]
     scan = voxels.transpose(axes)
     labels = None if earlier is None else earlier[None].astype(np.int16).transpose(axes)
-    cropped, labels, box = crop(scan, labels)
+    part, labels, box = crop(scan, labels)
+    shape = compute_new_shape(part.shape[1:], spacing, stage.spacing)
     normalised = stage.preprocessor_class(verbose=False)._normalize(
-        cropped.copy(), labels, stage, plans.foreground_intensity_properties_per_channel
+        part.copy(), labels, stage, plans.foreground_intensity_properties_per_channel
     )
-    shape = compute_new_shape(cropped.shape[1:], spacing, stage.spacing)
     data = resampling.scan(normalised, shape, spacing, stage.spacing)
-    if earlier is not None:
-        labels = resampling.labels(labels, shape, spacing, stage.spacing)
-        known = plans.get_label_manager(predictor.dataset_json).foreground_labels
-        data = np.vstack((data, convert_labelmap_to_one_hot(labels[0], known, data.dtype)))
-    return _Prepared(data, scan.shape[1:], cropped.shape[1:], box, spacing)
+    cropped = Cropped(scan.shape[1:], part.shape[1:], box, spacing)
+    if earlier is None:
+        return _Prepared(data, None, cropped)
+    return _Prepared(data, resampling.labels(labels, shape, spacing, stage.spacing)[0], cropped)
 
 
 def crop(
@@ -204,10 +211,14 @@ def crop(
     inside = (slice(None), *bounding_box_to_slice(box))
     cropped = scan[inside]
     kept = np.zeros(cropped.shape, np.int16) if labels is None else labels[inside].copy()
-    zero, _ = scipy.ndimage.label(cropped[0] == 0)
-    sides = [zero.take(end, axis) for axis in range(3) for end in (0, -1)]
-    open_ = np.zeros(int(zero.max()) + 1, bool)
-    open_[np.unique(np.concatenate([side.ravel() for side in sides]))] = True
-    open_[0] = False
-    kept[0][open_[zero] & (kept[0] == 0)] = -1
+    is_zero = cropped[0] == 0
+    sides = [(axis, end) for axis in range(3) for end in (0, -1)]
+    if any(is_zero.take(end, axis).any() for axis, end in sides):  # in most CT nothing is at a side
+        zero, _ = scipy.ndimage.label(is_zero)
+        open_ = np.zeros(int(zero.max()) + 1, bool)
+        open_[np.unique(np.concatenate([zero.take(end, axis).ravel() for axis, end in sides]))] = (
+            True
+        )
+        open_[0] = False
+        kept[0][open_[zero] & (kept[0] == 0)] = -1
     return cropped, kept, box

@@ -1,50 +1,172 @@
-"""nnU-Net's predictor, quicker on a CPU; imported only in a process of nnU-Net's own."""
+"""nnU-Net's predictor for all folds at once; imported only in a process of nnU-Net's own."""
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
+from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian
+from nnunetv2.utilities.helpers import dummy_context
+
+from coala_kedro.nnunet.resampling import is_largest
 
 _SMALL_TILE_VOXELS = 2**17
 """Of 48 x 48 x 48 and a little more; larger tiles are no faster in pairs, and take more memory."""
 
 
-class FoldsPredictor(nnUNetPredictor):
-    """Sends small tiles through the network in pairs where it computes on a CPU.
+class Slab(NamedTuple):
+    """Some slices of a prediction on the grid of the networks.
 
-    On one thread torch convolves a single small tile in its slowest way (`slow_conv3d`), four times
-    as slow as two of them. The logits differ in the fifth decimal.
+    Attributes:
+        logits: Means of the folds, of shape (C, slices, y, x), half precision.
+        votes: How many folds' largest logit is that of one class, of shape (slices, y, x).
     """
 
-    def _internal_predict_sliding_window_return_logits(
-        self, data: torch.Tensor, slicers: list[Any], do_on_device: bool = True
-    ) -> torch.Tensor:
+    logits: torch.Tensor
+    votes: torch.Tensor
+
+
+class FoldsPredictor(nnUNetPredictor):
+    """Stock nnU-Net's sliding window, a row of tiles after another, through all folds.
+
+    What a row has finished is handed on, so memory is needed for the tiles of a row and not for
+    the logits of a scan. On a CPU small tiles go in pairs: on one thread torch convolves a single
+    one in its slowest way (`slow_conv3d`), four times as slow. That changes the fifth decimal.
+    """
+
+    network: Any
+
+    def slabs(
+        self, data: torch.Tensor, labels: torch.Tensor | None = None, voted: int | None = None
+    ) -> Iterator[Slab]:
+        """Predict slab by slab, from the first slice to the last.
+
+        Args:
+            data: Of shape (C, z, y, x), as the networks take it.
+            labels: Of shape (z, y, x), of the stage before, for a channel per label; or none.
+            voted: The class that votes are counted for; without one they are all 0.
+        """
         patch = tuple(self.configuration_manager.patch_size)
-        if self.device.type != "cpu" or torch.Size(patch).numel() > _SMALL_TILE_VOXELS:
-            return super()._internal_predict_sliding_window_return_logits(
-                data, slicers, do_on_device
+        data, kept = pad_nd_image(data, patch, "constant", {"value": 0}, True, None)
+        if labels is not None:
+            labels = pad_nd_image(labels, patch, "constant", {"value": 0}, False, None)
+        inside = kept[-2:]
+        first, end, *_ = kept[-3].indices(data.shape[1])
+        at = 0
+        for logits, votes in self._rows(_Input(data, labels, self._known()), voted):
+            here = slice(max(first - at, 0), max(end - at, 0))
+            at += len(votes)
+            if logits[0, here].numel():
+                yield Slab(logits[:, here, *inside], votes[here, *inside])
+
+    def predict_sliding_window_return_logits(self, input_image: torch.Tensor) -> torch.Tensor:
+        """As nnU-Net's, for its validation.
+
+        Args:
+            input_image: Of shape (C, z, y, x).
+        """
+        return torch.cat([slab.logits for slab in self.slabs(input_image)], dim=1)
+
+    def _known(self) -> list[int]:
+        return [int(label) for label in self.label_manager.foreground_labels]
+
+    def _autocast(self) -> Any:
+        is_cuda = self.device.type == "cuda"
+        return torch.autocast("cuda", enabled=True) if is_cuda else dummy_context()
+
+    def _rows(
+        self, given: _Input, voted: int | None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Logits and votes of the slices that no later row of tiles reaches."""
+        self.network = self.network.to(self.device)
+        self.network.eval()
+        network = getattr(self.network, "_orig_mod", self.network)  # when compiled
+        weights: Sequence[Any] = self.list_of_parameters or [None]
+        places = self._internal_get_sliding_window_slicers(given.shape)
+        rows = [[*row] for _, row in itertools.groupby(places, key=lambda place: place[1].start)]
+        sums = [_Sum(self, given.shape) for _ in weights]
+        for row, following in itertools.zip_longest(rows, rows[1:]):
+            start, end = row[0][1].start, row[0][1].stop
+            n_done = (following[0][1].start if following else end) - start
+            total, votes = None, torch.zeros((n_done, *given.shape[1:]), dtype=torch.uint8)
+            for fold, summed in zip(weights, sums, strict=True):
+                if fold is not None:
+                    network.load_state_dict(fold)
+                for place, tile in self._tiles(given, row):
+                    summed.add(place, tile)
+                logits = summed.take(n_done)
+                if voted is not None:
+                    votes += is_largest(logits, voted)
+                total = logits if total is None else total.add_(logits)
+            assert total is not None, "a model has at least one fold"
+            if len(weights) > 1:
+                total /= len(weights)
+            yield total, votes
+
+    def _tiles(self, given: _Input, places: list[Any]) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Each tile's place in its row, and its logits."""
+        patch = torch.Size(self.configuration_manager.patch_size)
+        in_pairs = self.device.type == "cpu" and patch.numel() <= _SMALL_TILE_VOXELS
+        size = 2 if in_pairs else 1
+        for n in range(0, len(places), size):
+            batch = places[n : n + size]
+            tiles = torch.stack([given.tile(place) for place in batch])
+            if len(batch) < size:  # the last one twice
+                tiles = torch.cat((tiles, tiles))
+            with torch.inference_mode(), self._autocast():
+                made = self._internal_maybe_mirror_and_predict(tiles.to(self.device))
+            for place, tile in zip(batch, made, strict=False):
+                yield place[2:], tile
+
+
+class _Input(NamedTuple):
+    """What the networks see: voxels, and a channel for each label of the stage before."""
+
+    data: torch.Tensor
+    labels: torch.Tensor | None
+    known: list[int]
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.data.shape[1:]
+
+    def tile(self, place: Any) -> torch.Tensor:
+        if self.labels is None:
+            return self.data[place]
+        here = self.labels[place[1:]]
+        channels = torch.stack([here == label for label in self.known])
+        return torch.cat((self.data[place], channels.to(self.data.dtype)))
+
+
+class _Sum:
+    """The weighted sum of one fold's tiles over a row, in half precision as in nnU-Net."""
+
+    def __init__(self, predictor: FoldsPredictor, shape: torch.Size) -> None:
+        patch = tuple(predictor.configuration_manager.patch_size)
+        n_classes = predictor.label_manager.num_segmentation_heads
+        self._weight: Any = torch.ones(patch, dtype=torch.half)
+        if predictor.use_gaussian:
+            self._weight = compute_gaussian(
+                patch, sigma_scale=1 / 8, value_scaling_factor=10, device=torch.device("cpu")
             )
-        shape = data.shape[1:]
-        logits = torch.zeros((self.label_manager.num_segmentation_heads, *shape), dtype=torch.half)
-        n_tiles = torch.zeros(shape, dtype=torch.half)
-        weight: Any = 1
-        if self.use_gaussian:
-            weight = compute_gaussian(
-                patch, sigma_scale=1 / 8, value_scaling_factor=10, device=self.device
-            )
-        for first in range(0, len(slicers), 2):
-            pair = [slicers[first], slicers[min(first + 1, len(slicers) - 1)]]
-            with torch.inference_mode():
-                made = self._internal_maybe_mirror_and_predict(
-                    torch.stack([data[place] for place in pair])
-                )
-            for place, tile in zip(slicers[first : first + 2], made, strict=False):
-                logits[place] += tile * weight
-                n_tiles[place[1:]] += weight
-        torch.div(logits, n_tiles, out=logits)
-        if torch.isinf(logits).any():
+        self._logits = torch.zeros((n_classes, patch[0], *shape[1:]), dtype=torch.half)
+        self._weights = torch.zeros(self._logits.shape[1:], dtype=torch.half)
+
+    def add(self, place: Any, tile: torch.Tensor) -> None:
+        inside = (slice(None), *place)
+        self._logits[:, *inside] += tile.to("cpu") * self._weight
+        self._weights[inside] += self._weight
+
+    def take(self, n_slices: int) -> torch.Tensor:
+        """The mean logits of the first slices; what is left moves up to their place."""
+        done = self._logits[:, :n_slices] / self._weights[:n_slices]
+        if torch.isinf(done).any():
             raise RuntimeError("A logit is too large for half precision.")
-        return logits
+        for held in (self._logits, self._weights[None]):
+            held[:, : held.shape[1] - n_slices] = held[:, n_slices:].clone()
+            held[:, held.shape[1] - n_slices :] = 0
+        return done

@@ -9,7 +9,7 @@ precision; label maps do wherever no two labels are tied. Axes are zyx.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,75 +96,67 @@ class Resampling:
         if voxels.shape[1:] == tuple(shape):
             return voxels
         grid = _Grid(voxels.shape[1:], shape, _apart(settings, spacing, new_spacing))
-        labels = torch.from_numpy(voxels[0].astype(np.int16))
-        made = _where_mixed(labels, grid, lambda corners: _most(labels, corners))
+        slices = torch.from_numpy(voxels[0].astype(np.int16))
+        made = torch.empty(grid.shape, dtype=slices.dtype)
+        for n, low, high, part in grid.walk(slices):
+            made[n] = grid.resampled(low, high, part, functools.partial(_most, low, high))
         return made[None].numpy().astype(voxels.dtype)
 
     def label_map(
         self,
-        logits: torch.Tensor,
+        slabs: Iterable[tuple[torch.Tensor, torch.Tensor]],
+        old: Sequence[int],
         shape: Sequence[int],
         spacing: Sequence[float],
         new_spacing: Sequence[float],
-    ) -> NDArray[np.uint8]:
-        """The label of the largest logit once all are resampled.
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The label of the largest logit once all are resampled, and votes likewise.
 
         Args:
-            logits: Of shape (C, z, y, x), half precision.
+            slabs: Slices from the first to the last, some at a time: logits of shape (C, slices,
+                y, x), half precision, and votes, whole numbers, of shape (slices, y, x).
+            old: Shape of all slabs together.
             shape: The new one of an axis each.
             spacing: In mm.
             new_spacing: In mm.
 
         Returns:
-            Labels of the new shape.
+            Labels and votes of the new shape.
         """
         settings = self._settings("probabilities", order=1)
         if settings is None:
-            resampled = self._configuration.resampling_fn_probabilities(
-                logits, shape, spacing, new_spacing
+            return self._by_plans(slabs, shape, spacing, new_spacing)
+        grid = _Grid(old, shape, _apart(settings, spacing, new_spacing))
+        labels, votes = (torch.empty(grid.shape, dtype=torch.uint8) for _ in range(2))
+        if tuple(old) == grid.shape:
+            at = 0
+            for logits, counts in slabs:
+                here = slice(at, at := at + len(counts))
+                labels[here], votes[here] = largest(logits), counts
+            return labels.numpy(), votes.numpy()
+        for n, low, high, part in grid.walk(_layers(slabs)):
+            labels[n], votes[n] = (
+                grid.resampled(low[k], high[k], part, functools.partial(mean, low[of], high[of]))
+                for k, of, mean in ((0, 2, _largest_mean), (1, 1, _rounded_mean))
             )
-            return largest(torch.as_tensor(resampled)).numpy()
-        labels = largest(logits)
-        if labels.shape == tuple(shape):
-            return labels.numpy()
+        return labels.numpy(), votes.numpy()
 
-        def interpolate(corners: _Corners) -> torch.Tensor:
-            scores = sum(logits[:, z, y, x].double() * weight for z, y, x, weight in corners.each())
-            return scores.to(logits.dtype).argmax(0)
-
-        grid = _Grid(labels.shape, shape, _apart(settings, spacing, new_spacing))
-        return _where_mixed(labels, grid, interpolate).numpy()
-
-    def counts(
+    def _by_plans(
         self,
-        voxels: torch.Tensor,
+        slabs: Iterable[tuple[torch.Tensor, torch.Tensor]],
         shape: Sequence[int],
         spacing: Sequence[float],
         new_spacing: Sequence[float],
-    ) -> NDArray[np.uint8]:
-        """Resample small whole numbers as nnU-Net does probabilities, and round them.
-
-        Args:
-            voxels: Of shape (z, y, x).
-            shape: The new one of an axis each.
-            spacing: In mm.
-            new_spacing: In mm.
-        """
-        settings = self._settings("probabilities", order=1)
-        if settings is None:
-            resampled = self._configuration.resampling_fn_probabilities(
-                voxels[None].float().numpy(), shape, spacing, new_spacing
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Resample all slabs at once by the function that the plans name."""
+        logits, votes = zip(*slabs, strict=True)
+        resampled, counts = (
+            torch.as_tensor(
+                self._configuration.resampling_fn_probabilities(whole, shape, spacing, new_spacing)
             )
-            return np.rint(np.asarray(resampled[0])).astype(np.uint8)
-        if voxels.shape == tuple(shape):
-            return voxels.numpy()
-
-        def interpolate(corners: _Corners) -> torch.Tensor:
-            numbers = sum(voxels[z, y, x].double() * weight for z, y, x, weight in corners.each())
-            return numbers.float().round()
-
-        grid = _Grid(voxels.shape, shape, _apart(settings, spacing, new_spacing))
-        return _where_mixed(voxels, grid, interpolate).numpy()
+            for whole in (torch.cat(logits, 1), torch.cat(votes)[None].float())
+        )
+        return largest(resampled).numpy(), counts[0].round().to(torch.uint8).numpy()
 
     def _settings(self, role: str, order: int) -> Mapping[str, Any] | None:
         named = self._configuration.configuration
@@ -231,6 +223,10 @@ class _Cells:
     high: torch.Tensor
     part: torch.Tensor
 
+    def at(self, places: torch.Tensor) -> _Cells:
+        """Those of some new places."""
+        return _Cells(self.low[places], self.high[places], self.part[places])
+
 
 def _cells(old: int, new: int, *, nearest: bool) -> _Cells:
     place = ((torch.arange(new, dtype=torch.float64) + 0.5) * (old / new) - 0.5).clamp(0, old - 1)
@@ -246,34 +242,91 @@ class _Grid:
 
     def __init__(self, old: Sequence[int], new: Sequence[int], apart: int | None) -> None:
         self.shape = tuple(int(n) for n in new)
-        self.apart = apart
-        self.axes = [
+        self._apart = apart
+        self._slices, self._rows, self._columns = (
             _cells(int(before), after, nearest=axis == apart)
             for axis, (before, after) in enumerate(zip(old, self.shape, strict=True))
-        ]
+        )
+
+    def walk(self, slices: Iterable[Any]) -> Iterator[tuple[int, Any, Any, float]]:
+        """Each new slice with the old ones before and behind it, and how far it is.
+
+        Args:
+            slices: The old ones, from the first on; two are held at a time.
+        """
+        ahead = enumerate(slices)
+        held: dict[int, Any] = {}
+        for n in range(self.shape[0]):
+            low, high = int(self._slices.low[n]), int(self._slices.high[n])
+            while high not in held:
+                place, old = next(ahead)
+                held[place] = old
+                held.pop(place - 2, None)
+            yield n, held[low], held[high], float(self._slices.part[n])
+
+    def resampled(
+        self,
+        low: torch.Tensor,
+        high: torch.Tensor,
+        part: float,
+        interpolate: Callable[[_Corners], torch.Tensor],
+    ) -> torch.Tensor:
+        """A new slice, interpolated where the old voxels around a place disagree.
+
+        Args:
+            low: The old slice before it, of shape (y, x).
+            high: That behind it.
+            part: How far it is from one to the other.
+            interpolate: Makes the values of some places.
+        """
+        rows, columns = self._rows, self._columns
+        made = low[rows.low][:, columns.low]
+        y, x = self._mixed(low, high)[rows.low][:, columns.low].nonzero(as_tuple=True)
+        if len(y):
+            corners = _Corners(part, rows.at(y), columns.at(x))
+            made[y, x] = interpolate(corners).to(made.dtype)
+        return made
+
+    def _mixed(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        """Whether the voxels of a cell, which begins at each voxel, have several values."""
+        lowest, highest = torch.minimum(low, high), torch.maximum(low, high)
+        for axis in range(2):
+            if axis + 1 != self._apart and low.shape[axis] > 1:
+                last = low.shape[axis] - 1
+                behind = [torch.cat((v.narrow(axis, 1, last), v.narrow(axis, last, 1)), axis)
+                          for v in (lowest, highest)]  # fmt: skip
+                lowest, highest = (
+                    torch.minimum(lowest, behind[0]),
+                    torch.maximum(highest, behind[1]),
+                )
+        return lowest != highest
 
 
 @dataclass(frozen=True)
 class _Corners:
     """Some new places of one slice, among the eight old voxels around each."""
 
-    slices: tuple[tuple[int, float], tuple[int, float]]
+    part: float
     rows: _Cells
     columns: _Cells
 
-    def each(self) -> Any:
-        """Index and weight of the corners, as z, y, x, weight."""
-        for z, z_weight in self.slices:
-            if not z_weight:
+    def around(self, low: torch.Tensor, high: torch.Tensor) -> Iterator[Any]:
+        """The values of the old voxels around, corner by corner, and their weights."""
+        for values, weight in ((low, 1 - self.part), (high, self.part)):
+            if not weight:
                 continue
             for y, y_weight in _both(self.rows):
                 for x, x_weight in _both(self.columns):
-                    yield z, y, x, z_weight * y_weight * x_weight
+                    yield values[..., y, x], weight * y_weight * x_weight
 
-    def nearest(self) -> tuple[int, torch.Tensor, torch.Tensor]:
-        """Index of the nearest corner."""
-        (z, weight), (above, above_weight) = self.slices
-        return above if above_weight >= weight else z, _near(self.rows), _near(self.columns)
+    def mean(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        """The weighted mean of the old voxels around, in double precision."""
+        total: Any = sum(values.double() * weight for values, weight in self.around(low, high))
+        return total
+
+    def nearest(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        """The value of the nearest old voxel."""
+        return (high if self.part >= 0.5 else low)[_near(self.rows), _near(self.columns)]
 
 
 def _both(cells: _Cells) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
@@ -284,45 +337,27 @@ def _near(cells: _Cells) -> torch.Tensor:
     return torch.where(cells.part >= 0.5, cells.high, cells.low)
 
 
-def _where_mixed(labels: torch.Tensor, grid: _Grid, interpolate: Any) -> torch.Tensor:
-    """Labels on the new grid, interpolated where the corners around a place disagree."""
-    mixed = _mixed(labels, grid.apart)
-    slices, rows, columns = grid.axes
-    made = torch.empty(grid.shape, dtype=labels.dtype)
-    for n in range(grid.shape[0]):
-        low, high, part = int(slices.low[n]), int(slices.high[n]), float(slices.part[n])
-        made[n] = labels[low][rows.low][:, columns.low]
-        y, x = mixed[low][rows.low][:, columns.low].nonzero(as_tuple=True)
-        if len(y):
-            here = _Corners(
-                ((low, 1 - part), (high, part)),
-                _Cells(rows.low[y], rows.high[y], rows.part[y]),
-                _Cells(columns.low[x], columns.high[x], columns.part[x]),
-            )
-            made[n][y, x] = interpolate(here).to(labels.dtype)
-    return made
+def _layers(slabs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[Any]:
+    """Labels, votes and logits of each slice."""
+    for logits, votes in slabs:
+        yield from zip(largest(logits), votes, logits.unbind(1), strict=True)
 
 
-def _mixed(labels: torch.Tensor, apart: int | None) -> torch.Tensor:
-    """Whether the voxels of a cell, which begins at each voxel, have several labels."""
-    low, high = labels, labels
-    for axis in range(3):
-        if axis != apart and labels.shape[axis] > 1:
-            last = labels.shape[axis] - 1
-            behind = [torch.cat((v.narrow(axis, 1, last), v.narrow(axis, last, 1)), axis)
-                      for v in (low, high)]  # fmt: skip
-            low, high = torch.minimum(low, behind[0]), torch.maximum(high, behind[1])
-    return low != high
+def _largest_mean(low: torch.Tensor, high: torch.Tensor, corners: _Corners) -> torch.Tensor:
+    return corners.mean(low, high).to(low.dtype).argmax(0)
 
 
-def _most(labels: torch.Tensor, corners: _Corners) -> torch.Tensor:
+def _rounded_mean(low: torch.Tensor, high: torch.Tensor, corners: _Corners) -> torch.Tensor:
+    return corners.mean(low, high).float().round()
+
+
+def _most(low: torch.Tensor, high: torch.Tensor, corners: _Corners) -> torch.Tensor:
     """The label with the largest weight; of several that of the nearest corner, or the smallest."""
-    around = [(labels[z, y, x], weight) for z, y, x, weight in corners.each()]
+    around = [*corners.around(low, high)]
     found = torch.stack([label for label, _ in around])
     weights = torch.stack([weight for _, weight in around])
     shares = torch.stack([(weights * (found == label)).sum(0) for label in found])
     tied = shares >= shares.amax(0) - _TIE
     smallest = torch.where(tied, found, torch.iinfo(found.dtype).max).amin(0)
-    z, y, x = corners.nearest()
-    nearest = labels[z, y, x]
+    nearest = corners.nearest(low, high)
     return torch.where((tied & (found == nearest)).any(0), nearest, smallest)

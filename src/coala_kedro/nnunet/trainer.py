@@ -12,14 +12,17 @@ import numpy as np
 import torch
 from nnunetv2.training.logging.nnunet_logger import MetaLogger
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from coala_kedro.anatomy import CRLM
 from coala_kedro.nnunet.checkpoints import LATEST, write_checkpoint
 from coala_kedro.nnunet.guards import LossNotFiniteError
+from coala_kedro.nnunet.predictor import FoldsPredictor
 from coala_kedro.nnunet.protocol import Optimiser, Protocol
 from coala_kedro.nnunet.records import Report
 from coala_kedro.nnunet.training_set import Fold
+from coala_kedro.nnunet.validation import export_for_next_stage, export_label_map
 from coala_kedro.nnunet.workspace import TRAINER_NAME
 from coala_kedro.processes import RunStoppedError
 
@@ -30,6 +33,12 @@ _FIGURES = {
     "pseudo_dice_mean": "mean_fg_dice",
 }
 """An epoch's figures, and what nnU-Net's log calls them."""
+
+
+# What nnU-Net's final validation calls, in this process.
+trainer_module.nnUNetPredictor = FoldsPredictor
+trainer_module.export_prediction_from_logits = export_label_map
+trainer_module.resample_and_save = export_for_next_stage
 
 
 class FoldTrainer(nnUNetTrainer):
