@@ -116,6 +116,7 @@ def compare(ours: Path, stock: Path) -> str:
 
 
 def main() -> None:
+    """Compare both chains, or be one of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ours", nargs=3, type=Path, help=argparse.SUPPRESS)
     parser.add_argument(
