@@ -41,6 +41,7 @@ def check_weights(path: Path) -> None:
     Raises:
         UnsafeCheckpointError: It names code.
         CheckpointFormatError: It is none of torch's zip files, which nnU-Net has always written.
+        OSError: It cannot be read.
     """
     found = path.stat()
     _check(str(path), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
@@ -62,6 +63,8 @@ def _check(name: str, *_version: int) -> None:
             f"{name} is refused: it holds {_named(str(error))} beside weights, and to load it "
             "would run that. Ask where it comes from; take the model from its publisher anew."
         ) from None
+    except (OSError, MemoryError):
+        raise
     except Exception as error:  # a damaged record leads to any of them
         reason = str(error).strip().split("\n")[0]
         raise CheckpointFormatError(f"{name} is damaged ({reason}): copy it anew.") from None

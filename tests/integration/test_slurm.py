@@ -47,9 +47,10 @@ def slurm(tmp_path, monkeypatch):
 
 @pytest.fixture
 def study(miniature, tmp_path):
-    """The study before its teacher was trained."""
+    """The study before its teacher was trained; checkpoints are only those of stops."""
     parts = ("01_raw", "02_intermediate", "03_primary", "05_model_input/teacher")
-    return miniature.copy(tmp_path / "data", *parts)
+    copied = miniature.copy(tmp_path / "data", *parts)
+    return dataclasses.replace(copied, changed={"protocol.checkpoint_every_epochs": 50})
 
 
 @pytest.fixture

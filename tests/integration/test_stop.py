@@ -81,6 +81,15 @@ def disk_full_after_the_second_epoch(folder):
     yield report
 
 
+@contextlib.contextmanager
+def asked_to_stop_once_it_is_trained(folder):
+    def report(epoch, figures):
+        if epoch == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    yield report
+
+
 def poison(batch):
     batch["data"][0, 0, 0] = float("nan")
 
@@ -111,6 +120,33 @@ def test_a_training_that_is_stopped_ends_like_one_that_was_not(
     assert [attempt["status"] for attempt in attempts(folder)] == ["stopped", "stopped", "finished"]
     assert [len(attempt["epochs"]) for attempt in attempts(folder)] == [0, 1, 2]
     assert not [*folder.glob("checkpoint_latest*"), *folder.glob("checkpoint_previous*")]
+
+
+def test_a_final_validation_that_is_stopped_goes_on_with_the_scans_that_are_left(
+    miniature, fold_folder_of, epochs_begun
+):
+    folder, never_stopped = fold_folder_of("lowres"), miniature.fold_folder("teacher", "lowres", 0)
+    with pytest.raises(RunStoppedError, match=r"in its final validation \(it was asked to stop\)"):
+        miniature.train(folder, "lowres", asked_to_stop_once_it_is_trained)
+    assert (folder / "checkpoint_final.pth").is_file()
+    assert not [*(folder / "validation").glob("*")]
+    over = miniature.compute.model_copy(update={"max_hours": 1e-6})
+    with pytest.raises(RunStoppedError, match=r"final validation \(compute.max_hours, 1e-06, are"):
+        miniature.train(folder, compute=over)
+    miniature.train(folder)
+    summary = json.loads((folder / "validation" / "summary.json").read_text())
+    expected = json.loads((never_stopped / "validation" / "summary.json").read_text())
+    assert summary["mean"] == expected["mean"]
+
+    label_maps = sorted((folder / "validation").glob("*.nii.gz"))
+    assert len(label_maps) == len(miniature.folds("teacher")[0].validation)
+    written_at = [file.stat().st_mtime_ns for file in label_maps]
+    os.truncate(label_maps[0], label_maps[0].stat().st_size - 9)
+    miniature.train(folder)
+    again = [file.stat().st_mtime_ns for file in label_maps]
+    assert again[0] > written_at[0]
+    assert again[1:] == written_at[1:]
+    assert epochs_begun(folder) == [0, 1, 2]
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import subprocess
@@ -62,6 +63,44 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, capsys, how):
     damage(tmp_path / PREVIOUS, how)
     with pytest.raises(CheckpointError, match=f"{LATEST}.*{PREVIOUS}.*Delete them"):
         newest(tmp_path)
+
+
+def raises(error):
+    def load(path):
+        raise error
+
+    return load
+
+
+def out_of_gpu_memory(path):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def on_a_gpu_that_is_not_there(path):
+    torch.load(path, map_location="cuda:99")
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        (out_of_gpu_memory, "too little memory"),
+        (raises(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")), "memo"),
+        (raises(RuntimeError("Found no NVIDIA driver on your system.")), "NVIDIA.*nvidia-smi"),
+        (raises(OSError(errno.ESTALE, os.strerror(errno.ESTALE))), "Stale file handle.*nothing is"),
+        (raises(OSError(errno.EIO, os.strerror(errno.EIO))), "Input/output error.*nothing is lost"),
+        (raises(KeyError("network_weights")), "network_weights.*no checkpoint of this training"),
+        (on_a_gpu_that_is_not_there, "CUDA.*nvidia-smi"),
+    ],
+)
+def test_a_whole_checkpoint_that_cannot_be_loaded_is_not_called_damaged(tmp_path, load, told):
+    """To fall back to the one before would lose epochs in silence."""
+    for epoch in (1, 2):
+        write_checkpoint(tmp_path / LATEST, content(epoch))
+    with pytest.raises(CheckpointError, match=told) as error:
+        load_newest(tmp_path, load)
+    assert LATEST in str(error.value)
+    assert "Delete" not in str(error.value)
+    assert newest(tmp_path) == (LATEST, 2), "all is there as before"
 
 
 def test_a_checkpoint_with_code_stops_a_training_that_would_go_on_from_it(tmp_path):

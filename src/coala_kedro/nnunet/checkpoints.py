@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,25 +65,58 @@ def load_newest(folder: Path, load: Callable[[str], None]) -> str:
         Its file name; empty where the fold has none.
 
     Raises:
-        CheckpointError: There are some, and none can be read.
+        CheckpointError: There are some, and all are damaged; or the newest that is whole cannot be
+            loaded, for want of memory, of a GPU, or of its file system.
         UnsafeCheckpointError: One would run code.
     """
     faults = {}
     for name in (FINAL, LATEST, PREVIOUS):
-        if (folder / name).is_file():
+        path = folder / name
+        try:
+            if not path.is_file():
+                continue
             try:
-                check_weights(folder / name)
-                load(str(folder / name))
-            except UnsafeCheckpointError:
+                check_weights(path)
+                load(str(path))
+            except (UnsafeCheckpointError, OSError):
                 raise
             except Exception as error:  # pickle and torch raise whatever a broken file leads to
-                faults[name] = str(error).strip().split("\n")[0]
-                print(f"{name} cannot be read ({faults[name]}); looking for an earlier one.")  # noqa: T201
+                reason = str(error).strip().split("\n")[0] or type(error).__name__
+                if not _is_damaged(path):
+                    raise CheckpointError(
+                        f"{path} is whole, and yet it could not be loaded ({reason}): "
+                        f"{_remedy(error)}"
+                    ) from error
+                faults[name] = reason
+                print(f"{name} cannot be read ({reason}); looking for an earlier one.")  # noqa: T201
             else:
                 return name
+        except OSError as error:
+            raise CheckpointError(
+                f"{path} could not be read ({error.strerror or error}): its file system is at "
+                "fault, and nothing is lost. Look after it, and run the same command again."
+            ) from error
     if faults:
         raise CheckpointError(
             f"No checkpoint of {folder} can be read: {faults}. Delete them, and the same command "
             "trains the fold from the start."
         )
     return ""
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether a file's bytes are no longer those that were written, by its checksums."""
+    try:
+        with zipfile.ZipFile(path) as records:
+            return records.testzip() is not None
+    except zipfile.BadZipFile:
+        return True
+
+
+def _remedy(error: Exception) -> str:
+    reason = str(error)
+    if isinstance(error, MemoryError) or re.search(r"out of memory|allocate memory", reason):
+        return "too little memory is free. End what else holds it, and run the same command again."
+    if re.search(r"CUDA|NVIDIA|cuda", reason):
+        return "the GPU cannot be used. Look at nvidia-smi, and run the same command again."
+    return "it is no checkpoint of this training. Move it away, and run the same command again."

@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 from nnunetv2.training.logging.nnunet_logger import MetaLogger
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
-from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from coala_kedro.anatomy import CRLM
 from coala_kedro.nnunet.checkpoints import LATEST, write_checkpoint
 from coala_kedro.nnunet.guards import LossNotFiniteError
-from coala_kedro.nnunet.predictor import FoldsPredictor
 from coala_kedro.nnunet.protocol import Optimiser, Protocol
 from coala_kedro.nnunet.records import Report
 from coala_kedro.nnunet.training_set import Fold
-from coala_kedro.nnunet.validation import export_for_next_stage, export_label_map
+from coala_kedro.nnunet.validation import Validation
 from coala_kedro.nnunet.workspace import TRAINER_NAME
 from coala_kedro.processes import RunStoppedError
 
@@ -33,12 +32,6 @@ _FIGURES = {
     "pseudo_dice_mean": "mean_fg_dice",
 }
 """An epoch's figures, and what nnU-Net's log calls them."""
-
-
-# What nnU-Net's final validation calls, in this process.
-trainer_module.nnUNetPredictor = FoldsPredictor
-trainer_module.export_prediction_from_logits = export_label_map
-trainer_module.resample_and_save = export_for_next_stage
 
 
 class FoldTrainer(nnUNetTrainer):
@@ -159,6 +152,24 @@ class FoldTrainer(nnUNetTrainer):
                 f"{error} in epoch {self.current_epoch} on a batch of the scans {cases}: look at "
                 "these scans and their label maps."
             ) from None
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Predict the fold's validation scans, those that are left, and measure Dice of all.
+
+        Args:
+            save_probabilities: Nobody reads them: they are not kept.
+
+        Raises:
+            RunStoppedError: There is a reason to stop; what is done stands.
+        """
+        self.set_deep_supervision_enabled(False)
+        try:
+            validation = Validation(self)
+            validation.predict(self.split.validation, self.reason_to_stop)
+            validation.score()
+        finally:
+            self.set_deep_supervision_enabled(True)
+            compute_gaussian.cache_clear()
 
     def on_epoch_start(self) -> None:
         """Seed the epoch, and remember its start: what a training that is stopped goes on from."""

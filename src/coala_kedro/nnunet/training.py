@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import threading
@@ -208,40 +209,39 @@ def _train(job: Job, monitor: Monitor) -> None:
         guards.check_preprocessed(job.prepared, job.cases)
         if job.stage == "cascade":
             guards.check_handed_on(job.earlier, job.handed_on, job.cases)
-        try:
-            trainer = _trained(job, record.report)
-        except guards.LossNotFiniteError as error:
-            trainer = None
-            print(f"{error} Once more from the last checkpoint.")  # noqa: T201
-        trainer = trainer or _trained(job, record.report)
-        further = job.handed_on if job.stage == "lowres" else None
-        validate(trainer, job.prepared, job.split.validation, further)
+        with stoppable() as asked_to_stop:
+            reason_to_stop = functools.partial(_reason_to_stop, job, asked_to_stop)
+            try:
+                trainer = _trained(job, reason_to_stop, record.report)
+            except guards.LossNotFiniteError as error:
+                trainer = None
+                print(f"{error} Once more from the last checkpoint.")  # noqa: T201
+            trainer = trainer or _trained(job, reason_to_stop, record.report)
+            further = job.handed_on if job.stage == "lowres" else None
+            validate(trainer, job.prepared, job.split.validation, further)
         if job.stage == "lowres":
             guards.hand_on(job.folder, job.handed_on, job.split.validation)
 
 
-def _trained(job: Job, report: Report) -> FoldTrainer:
+def _trained(job: Job, reason_to_stop: Callable[[], str], report: Report) -> FoldTrainer:
     """The fold's trainer at the end of its training; what is left of it is done here."""
     import torch
 
     from coala_kedro.nnunet.trainer import EpochLogger
     from coala_kedro.nnunet.usage import Usage
 
-    with stoppable() as asked_to_stop:
-        trainer = _trainer(job, lambda: _reason_to_stop(job, asked_to_stop))
-        loaded = load_newest(job.folder, trainer.load_checkpoint)
-        if loaded == FINAL:
-            return trainer
-        if not loaded:
-            trainer.initialize()
+    trainer = _trainer(job, reason_to_stop)
+    if not (job.folder / FINAL).is_file():
         _check_machine(job, trainer)
-        with Usage(trainer.device).watched() as usage:
-            trainer.logger.loggers.append(EpochLogger(trainer.logger, usage.take, report))
-            try:
-                trainer.run_training()
-            except BaseException:
-                trainer.end_workers()
-                raise
+    if load_newest(job.folder, trainer.load_checkpoint) == FINAL:
+        return trainer
+    with Usage(trainer.device).watched() as usage:
+        trainer.logger.loggers.append(EpochLogger(trainer.logger, usage.take, report))
+        try:
+            trainer.run_training()
+        except BaseException:
+            trainer.end_workers()
+            raise
     (job.folder / PREVIOUS).unlink(missing_ok=True)
     torch.cuda.empty_cache()
     return trainer
@@ -272,15 +272,17 @@ def _reason_to_stop(job: Job, asked_to_stop: Callable[[], bool]) -> str:
 
 
 def _check_machine(job: Job, trainer: FoldTrainer) -> None:
+    """Look for memory and room before anything takes them; builds the network."""
     import torch
 
-    optimiser = job.protocol.optimiser.name
-    guards.check_disk(job.folder, guards.checkpoint_bytes(trainer.network, optimiser))
     if trainer.device.type == "cuda":
         gc.collect()  # an earlier trainer of this process
         torch.cuda.empty_cache()
         free, _ = torch.cuda.mem_get_info(trainer.device)
         guards.check_gpu_memory(job.protocol.planning.gpu_memory_target_gb, free)
+    trainer.initialize()
+    optimiser = job.protocol.optimiser.name
+    guards.check_disk(job.folder, guards.checkpoint_bytes(trainer.network, optimiser))
 
 
 def _device_name(compute: Compute) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from coala_kedro.nnunet.trainer import FoldTrainer
 
 SUMMARY = "summary.json"
+_FAULTS = (VolumeError, OSError, RuntimeError, ValueError, EOFError, pickle.PickleError)
 _VOXEL_BYTES = 6  # preprocessed: HU as float32, labels as int16
 
 
@@ -41,10 +42,23 @@ def check_written(files: Iterable[Path]) -> None:
         try:
             _read(path)
             force_to_disk(path)
-        except (VolumeError, OSError, RuntimeError, ValueError, EOFError, pickle.PickleError) as e:
+        except _FAULTS as e:
             raise WrittenError(
                 f"{path} was not written whole ({e}): run the same command again."
             ) from e
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file of nnU-Net is there and can be read to its end.
+
+    Args:
+        path: As of `check_written`.
+    """
+    try:
+        _read(path)
+    except _FAULTS:
+        return False
+    return path.is_file()
 
 
 def _read(path: Path) -> None:

@@ -240,6 +240,9 @@ def _slurm(settings: Cluster) -> SpecCluster:
         interface=job.interface,
         job_extra_directives=list(job.directives),
         job_script_prologue=[
+            # SLURM tells all of a job to end, and kills what is left of it once its shell has: so
+            # that waits until the worker has ended, and trainings have written a checkpoint.
+            "trap : TERM",
             "export DASK_DISTRIBUTED__WORKER__DAEMON=False",
             f"export DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON={shlex.quote(str(_UNSET))}",
             *job.prologue,
