@@ -33,6 +33,8 @@ class Compute(BaseModel):
             volumes; processes suit CT at full size.
         pool_workers: Size of such a pool.
         warm: One process serves many trainings; else each training has its own.
+        compile: Whether networks are compiled (`torch.compile`). `auto`: as `nnUNet_compile` in the
+            environment says; without it, on GPUs where there is a C compiler.
         max_hours: A training stops in good order when its study (on a cluster, the job) has run for
             so long: set it below the walltime. None for no limit.
     """
@@ -46,6 +48,7 @@ class Compute(BaseModel):
     pool: Literal["processes", "threads"] = "processes"
     pool_workers: int = Field(4, ge=1)
     warm: bool = False
+    compile: Literal["auto", "on", "off"] = "auto"
     max_hours: float | None = Field(None, gt=0)
 
     @property
