@@ -96,6 +96,7 @@ class FoldsPredictor(nnUNetPredictor):
             for fold, summed in zip(weights, sums, strict=True):
                 if fold is not None:
                     network.load_state_dict(fold)
+                summed.begin_row()
                 for place, tile in self._tiles(given, row):
                     summed.add(place, tile)
                 logits = summed.take(n_done)
@@ -108,7 +109,7 @@ class FoldsPredictor(nnUNetPredictor):
             yield total, votes
 
     def _tiles(self, given: _Input, places: list[Any]) -> Iterator[tuple[Any, torch.Tensor]]:
-        """Each tile's place in its row, and its logits."""
+        """Each tile's place in its row (zyx), and its logits."""
         patch = torch.Size(self.configuration_manager.patch_size)
         in_pairs = self.device.type == "cpu" and patch.numel() <= _SMALL_TILE_VOXELS
         size = 2 if in_pairs else 1
@@ -120,7 +121,7 @@ class FoldsPredictor(nnUNetPredictor):
             with torch.inference_mode(), self._autocast():
                 made = self._internal_maybe_mirror_and_predict(tiles.to(self.device))
             for place, tile in zip(batch, made, strict=False):
-                yield place[2:], tile
+                yield (slice(None), *place[2:]), tile
 
 
 class _Input(NamedTuple):
@@ -143,30 +144,34 @@ class _Input(NamedTuple):
 
 
 class _Sum:
-    """The weighted sum of one fold's tiles over a row, in half precision as in nnU-Net."""
+    """The weighted sum of one fold's tiles over a row, in half precision as in nnU-Net.
+
+    From row to row it keeps only the slices that the next one reaches.
+    """
 
     def __init__(self, predictor: FoldsPredictor, shape: torch.Size) -> None:
         patch = tuple(predictor.configuration_manager.patch_size)
         n_classes = predictor.label_manager.num_segmentation_heads
+        self._shape = (n_classes + 1, patch[0], *shape[1:])  # the last one holds the weights
+        self._held = torch.zeros((n_classes + 1, 0, *shape[1:]), dtype=torch.half)
         self._weight: Any = torch.ones(patch, dtype=torch.half)
         if predictor.use_gaussian:
             self._weight = compute_gaussian(
                 patch, sigma_scale=1 / 8, value_scaling_factor=10, device=torch.device("cpu")
             )
-        self._logits = torch.zeros((n_classes, patch[0], *shape[1:]), dtype=torch.half)
-        self._weights = torch.zeros(self._logits.shape[1:], dtype=torch.half)
+
+    def begin_row(self) -> None:
+        held, self._held = self._held, torch.zeros(self._shape, dtype=torch.half)
+        self._held[:, : held.shape[1]] = held
 
     def add(self, place: Any, tile: torch.Tensor) -> None:
-        inside = (slice(None), *place)
-        self._logits[:, *inside] += tile.to("cpu") * self._weight
-        self._weights[inside] += self._weight
+        self._held[:-1][:, *place] += tile.to("cpu") * self._weight
+        self._held[-1][place] += self._weight
 
     def take(self, n_slices: int) -> torch.Tensor:
-        """The mean logits of the first slices; what is left moves up to their place."""
-        done = self._logits[:, :n_slices] / self._weights[:n_slices]
+        """The mean logits of the first slices of the row."""
+        done = self._held[:-1, :n_slices] / self._held[-1, :n_slices]
+        self._held = self._held[:, n_slices:].clone()
         if torch.isinf(done).any():
             raise RuntimeError("A logit is too large for half precision.")
-        for held in (self._logits, self._weights[None]):
-            held[:, : held.shape[1] - n_slices] = held[:, n_slices:].clone()
-            held[:, held.shape[1] - n_slices :] = 0
         return done
