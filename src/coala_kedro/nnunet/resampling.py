@@ -9,8 +9,7 @@ precision; label maps do wherever no two labels are tied. Axes are zyx.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from nnunetv2.preprocessing.resampling.default_resampling import determine_do_se
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from numpy.typing import NDArray
 from skimage.transform import resize
+
+from coala_kedro.nnunet.interpolation import Corners, Grid, cells_between
 
 _DEFAULT = "resample_data_or_seg_to_shape"
 _TIE = 1e-9
@@ -71,7 +72,7 @@ class Resampling:
                 volume = torch.tensordot(volume, spline, dims=([axis], [1])).movedim(-1, axis)
         volume = torch.clamp(volume, low, high)
         if apart is not None:
-            nearest = _cells(volume.shape[apart + 1], int(shape[apart]), nearest=True)
+            nearest = cells_between(volume.shape[apart + 1], int(shape[apart]), nearest=True)
             volume = volume.index_select(apart + 1, nearest.low)
         return volume.contiguous().numpy()
 
@@ -95,7 +96,7 @@ class Resampling:
             return self._configuration.resampling_fn_seg(voxels, shape, spacing, new_spacing)
         if voxels.shape[1:] == tuple(shape):
             return voxels
-        grid = _Grid(voxels.shape[1:], shape, _apart(settings, spacing, new_spacing))
+        grid = Grid(voxels.shape[1:], shape, _apart(settings, spacing, new_spacing))
         slices = torch.from_numpy(voxels[0].astype(np.int16))
         made = torch.empty(grid.shape, dtype=slices.dtype)
         for n, low, high, part in grid.walk(slices):
@@ -126,7 +127,7 @@ class Resampling:
         settings = self._settings("probabilities", order=1)
         if settings is None:
             return self._by_plans(slabs, shape, spacing, new_spacing)
-        grid = _Grid(old, shape, _apart(settings, spacing, new_spacing))
+        grid = Grid(old, shape, _apart(settings, spacing, new_spacing))
         labels, votes = (torch.empty(grid.shape, dtype=torch.uint8) for _ in range(2))
         if tuple(old) == grid.shape:
             at = 0
@@ -215,143 +216,21 @@ def _spline(old: int, new: int) -> NDArray[np.float64]:
     return np.asarray(columns)
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """For each new place along an axis: the old ones before and behind it, and how far it is."""
-
-    low: torch.Tensor
-    high: torch.Tensor
-    part: torch.Tensor
-
-    def at(self, places: torch.Tensor) -> _Cells:
-        """Those of some new places."""
-        return _Cells(self.low[places], self.high[places], self.part[places])
-
-
-def _cells(old: int, new: int, *, nearest: bool) -> _Cells:
-    place = ((torch.arange(new, dtype=torch.float64) + 0.5) * (old / new) - 0.5).clamp(0, old - 1)
-    if nearest:
-        low = (place + 0.5).floor().long().clamp(max=old - 1)
-        return _Cells(low, low, torch.zeros_like(place))
-    low = place.floor().long().clamp(max=max(old - 2, 0))
-    return _Cells(low, (low + 1).clamp(max=old - 1), place - low)
-
-
-class _Grid:
-    """An old grid and a new one over the same space."""
-
-    def __init__(self, old: Sequence[int], new: Sequence[int], apart: int | None) -> None:
-        self.shape = tuple(int(n) for n in new)
-        self._apart = apart
-        self._slices, self._rows, self._columns = (
-            _cells(int(before), after, nearest=axis == apart)
-            for axis, (before, after) in enumerate(zip(old, self.shape, strict=True))
-        )
-
-    def walk(self, slices: Iterable[Any]) -> Iterator[tuple[int, Any, Any, float]]:
-        """Each new slice with the old ones before and behind it, and how far it is.
-
-        Args:
-            slices: The old ones, from the first on; two are held at a time.
-        """
-        ahead = enumerate(slices)
-        held: dict[int, Any] = {}
-        for n in range(self.shape[0]):
-            low, high = int(self._slices.low[n]), int(self._slices.high[n])
-            while high not in held:
-                place, old = next(ahead)
-                held[place] = old
-                held.pop(place - 2, None)
-            yield n, held[low], held[high], float(self._slices.part[n])
-
-    def resampled(
-        self,
-        low: torch.Tensor,
-        high: torch.Tensor,
-        part: float,
-        interpolate: Callable[[_Corners], torch.Tensor],
-    ) -> torch.Tensor:
-        """A new slice, interpolated where the old voxels around a place disagree.
-
-        Args:
-            low: The old slice before it, of shape (y, x).
-            high: That behind it.
-            part: How far it is from one to the other.
-            interpolate: Makes the values of some places.
-        """
-        rows, columns = self._rows, self._columns
-        made = low[rows.low][:, columns.low]
-        y, x = self._mixed(low, high)[rows.low][:, columns.low].nonzero(as_tuple=True)
-        if len(y):
-            corners = _Corners(part, rows.at(y), columns.at(x))
-            made[y, x] = interpolate(corners).to(made.dtype)
-        return made
-
-    def _mixed(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-        """Whether the voxels of a cell, which begins at each voxel, have several values."""
-        lowest, highest = torch.minimum(low, high), torch.maximum(low, high)
-        for axis in range(2):
-            if axis + 1 != self._apart and low.shape[axis] > 1:
-                last = low.shape[axis] - 1
-                behind = [torch.cat((v.narrow(axis, 1, last), v.narrow(axis, last, 1)), axis)
-                          for v in (lowest, highest)]  # fmt: skip
-                lowest, highest = (
-                    torch.minimum(lowest, behind[0]),
-                    torch.maximum(highest, behind[1]),
-                )
-        return lowest != highest
-
-
-@dataclass(frozen=True)
-class _Corners:
-    """Some new places of one slice, among the eight old voxels around each."""
-
-    part: float
-    rows: _Cells
-    columns: _Cells
-
-    def around(self, low: torch.Tensor, high: torch.Tensor) -> Iterator[Any]:
-        """The values of the old voxels around, corner by corner, and their weights."""
-        for values, weight in ((low, 1 - self.part), (high, self.part)):
-            if not weight:
-                continue
-            for y, y_weight in _both(self.rows):
-                for x, x_weight in _both(self.columns):
-                    yield values[..., y, x], weight * y_weight * x_weight
-
-    def mean(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-        """The weighted mean of the old voxels around, in double precision."""
-        total: Any = sum(values.double() * weight for values, weight in self.around(low, high))
-        return total
-
-    def nearest(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-        """The value of the nearest old voxel."""
-        return (high if self.part >= 0.5 else low)[_near(self.rows), _near(self.columns)]
-
-
-def _both(cells: _Cells) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
-    return (cells.low, 1 - cells.part), (cells.high, cells.part)
-
-
-def _near(cells: _Cells) -> torch.Tensor:
-    return torch.where(cells.part >= 0.5, cells.high, cells.low)
-
-
 def _layers(slabs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[Any]:
     """Labels, votes and logits of each slice."""
     for logits, votes in slabs:
         yield from zip(largest(logits), votes, logits.unbind(1), strict=True)
 
 
-def _largest_mean(low: torch.Tensor, high: torch.Tensor, corners: _Corners) -> torch.Tensor:
+def _largest_mean(low: torch.Tensor, high: torch.Tensor, corners: Corners) -> torch.Tensor:
     return corners.mean(low, high).to(low.dtype).argmax(0)
 
 
-def _rounded_mean(low: torch.Tensor, high: torch.Tensor, corners: _Corners) -> torch.Tensor:
+def _rounded_mean(low: torch.Tensor, high: torch.Tensor, corners: Corners) -> torch.Tensor:
     return corners.mean(low, high).float().round()
 
 
-def _most(low: torch.Tensor, high: torch.Tensor, corners: _Corners) -> torch.Tensor:
+def _most(low: torch.Tensor, high: torch.Tensor, corners: Corners) -> torch.Tensor:
     """The label with the largest weight; of several that of the nearest corner, or the smallest."""
     around = [*corners.around(low, high)]
     found = torch.stack([label for label, _ in around])
