@@ -72,7 +72,7 @@ def run(*arguments: str) -> tuple[float, float]:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, sys.executable, *arguments],
-        check=True, stdout=subprocess.PIPE, text=True, env=os.environ | UNUSED,
+        check=True, stdout=subprocess.PIPE, encoding="utf-8", env=os.environ | UNUSED,
     )  # fmt: skip
     return time.perf_counter() - started, int(done.stdout) / 2**20
 

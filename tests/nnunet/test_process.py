@@ -13,7 +13,6 @@ from own_processes import end_waiting, is_running
 
 from coala_kedro import child_process, processes
 from coala_kedro.models.parameters import Compute
-from coala_kedro.nnunet import process
 from coala_kedro.nnunet.process import in_own_process
 from coala_kedro.processes import ProcessDiedError, RunStoppedError
 
@@ -24,20 +23,6 @@ LIGHT_TORCH = """
 from pathlib import Path
 def set_num_threads(threads):
     Path(__file__).with_name("threads").write_text(str(threads))
-"""
-# Of a build without CUDA; `available` makes it one that can use a GPU.
-WITHOUT_CUDA = """
-__version__ = "2.0"
-class backends:
-    class cudnn:
-        benchmark = False
-class cuda:
-    available, capability = False, (8, 0)
-    is_available = classmethod(lambda cls: cls.available)
-    get_device_capability = classmethod(lambda cls: cls.capability)
-    @staticmethod
-    def init():
-        raise AssertionError("Torch not compiled with CUDA enabled")
 """
 
 
@@ -50,18 +35,6 @@ def light_torch(tmp_path, monkeypatch):
     yield folder
     end_waiting()
     processes.start_again()
-
-
-@pytest.fixture
-def torch_on_a_gpu(light_torch, monkeypatch):
-    (light_torch / "torch.py").write_text(LIGHT_TORCH + WITHOUT_CUDA)
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    for name in ("CUDA_VISIBLE_DEVICES", "nnUNet_compile", "CC"):
-        monkeypatch.delenv(name, raising=False)
-    import torch
-
-    yield torch
-    del sys.modules["torch"]
 
 
 @pytest.fixture
@@ -157,22 +130,6 @@ def test_two_processes_work_at_the_same_time(compute):
     compute = compute.model_copy(update={"processes": 2})
     one, other = in_threads(2, in_own_process, compute, True, nap, 2.0)
     assert max(one[0], other[0]) < min(one[1], other[1])
-
-
-def benchmarked_on():
-    import torch
-
-    return torch.backends.cudnn.benchmark and os.getenv("CUDA_VISIBLE_DEVICES")
-
-
-def test_two_processes_have_a_gpu_each(compute, torch_on_a_gpu, light_torch, monkeypatch):
-    file = light_torch / "torch.py"
-    file.write_text(file.read_text().replace("= False, (8, 0)", "= True, (8, 0)"))
-    torch_on_a_gpu.cuda.available = True
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    compute = compute.model_copy(update={"processes": 2, "device": "cuda"})
-    gpus = in_threads(2, in_own_process, compute, True, benchmarked_on)
-    assert {*gpus} == {"4", "7"}
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -333,45 +290,3 @@ def wait_for_the_end_of(pid):
     while is_running(pid):
         assert time.monotonic() < deadline, "the process outlives its parent"
         time.sleep(0.05)
-
-
-def test_a_gpu_that_torch_cannot_use_is_no_reason_to_train_on_a_cpu(torch_on_a_gpu, monkeypatch):
-    monkeypatch.setattr(process, "_installed_gpus", lambda: 1)
-    for device in ("auto", "cuda"):
-        with pytest.raises(process.DeviceError, match=r"not compiled with CUDA.*device.* to cpu"):
-            process.choose_device(Compute(device=device))
-    assert process.choose_device(Compute(device="cpu")) == "cpu"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert process.choose_device(Compute()) == "cpu", "nobody is to see it"
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(process, "_installed_gpus", lambda: 0)
-    assert process.choose_device(Compute()) == "cpu"
-    with pytest.raises(process.DeviceError):
-        process.choose_device(Compute(device="cuda"))
-    torch_on_a_gpu.cuda.available = True
-    assert process.choose_device(Compute()) == "cuda"
-
-
-def test_networks_are_compiled_where_that_can_be_done(torch_on_a_gpu, monkeypatch, tmp_path):
-    def compiled(device="cuda", wanted="auto"):
-        return process.compiles(Compute(compile=wanted), device)
-
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert not compiled(), "no compiler"
-    compiler = tmp_path / "gcc"
-    compiler.write_text("")
-    compiler.chmod(0o755)
-    assert compiled()
-    assert not compiled("cpu")
-    assert compiled("cpu", "on")
-    assert not compiled(wanted="off")
-    monkeypatch.setattr(torch_on_a_gpu.cuda, "capability", (6, 1))
-    assert not compiled(), "an old card"
-    monkeypatch.setenv("nnUNet_compile", "T")
-    assert compiled(), "who asks for it gets it"
-    monkeypatch.setattr(torch_on_a_gpu.cuda, "capability", (8, 0))
-    monkeypatch.setenv("nnUNet_compile", "f")
-    assert not compiled()
-    monkeypatch.delenv("nnUNet_compile")
-    monkeypatch.setenv("CC", "no_such_compiler")
-    assert not compiled()

@@ -122,7 +122,7 @@ class Validation:
         )
         voxels, _, earlier, properties = dataset.load_case(case)
         data = torch.from_numpy(np.asarray(voxels[:]))
-        labels = torch.from_numpy(np.asarray(earlier[0])) if trainer.is_cascaded else None
+        labels = torch.from_numpy(np.asarray(earlier[:])) if trainer.is_cascaded else None
         slabs = self._predictor.slabs(data, labels)
         old = data.shape[1:]
         *further, on_scan = self.files(case)
