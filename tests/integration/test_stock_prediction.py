@@ -78,6 +78,13 @@ def predict_both_stages(model, scans, settings, compute):
     return results
 
 
+def assert_same(label_map, stock, scan_id):
+    """But for a voxel in ten thousand: labels that are tied, and the fifth decimal of a logit."""
+    assert label_map.shape == stock.shape
+    different = np.count_nonzero(label_map != stock)
+    assert different <= label_map.size / 10_000, f"{scan_id}: {different} of {label_map.size}"
+
+
 def voxels_of(folder):
     return {
         path.name.removesuffix(".nii.gz"): sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
@@ -119,7 +126,7 @@ def test_stock_nnunet_predicts_what_the_study_saved(miniature, stock):
         sorted(cascade) == sorted(saved) == sorted(scan for ids in SCANS.values() for scan in ids)
     )
     for scan_id, label_map in saved.items():
-        assert np.array_equal(cascade[scan_id], label_map), scan_id
+        assert_same(label_map, cascade[scan_id], scan_id)
         # A label map of background alone would agree with anything.
         assert (label_map > 0).sum() > 1000
 
@@ -134,6 +141,6 @@ def test_both_stages_are_those_of_stock_nnunet(miniature, scans, stock):
         compute, True, predict_both_stages, model, scans, miniature.inference, compute
     )
     for scan_id in scans:
-        assert np.array_equal(ours[scan_id][0], lowres[scan_id]), scan_id
-        assert np.array_equal(ours[scan_id][1], cascade[scan_id]), scan_id
+        for made, expected in zip(ours[scan_id], (lowres, cascade), strict=True):
+            assert_same(made, expected[scan_id], scan_id)
         assert not np.array_equal(*ours[scan_id]), "the stages cannot be told apart"
