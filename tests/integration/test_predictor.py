@@ -49,8 +49,12 @@ def close(one, other):
 
 
 @pytest.fixture(autouse=True)
-def seeded():
+def _seeded_on_one_thread():
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads of two tests at a time would wait for each other
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -16,6 +16,15 @@ from coala_kedro.nnunet.resampling import Resampling, is_largest, largest
 
 pytestmark = pytest.mark.slow
 
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads of two tests at a time would wait for each other
+    yield
+    torch.set_num_threads(threads)
+
+
 ORDERS = {"data": 3, "seg": 1, "probabilities": 1}
 
 
