@@ -44,12 +44,12 @@ def killed_in_the_second_epoch(folder):
 @contextlib.contextmanager
 def killed_in_the_final_validation(folder):
     """A monitor that kills it as it predicts the first validation scan."""
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from coala_kedro.nnunet.predictor import FoldsPredictor
 
-    def predict(predictor, data):
+    def predict(*args):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with mock.patch.object(nnUNetPredictor, "predict_sliding_window_return_logits", predict):
+    with mock.patch.object(FoldsPredictor, "slabs", predict):
         yield lambda epoch, figures: None
 
 
