@@ -79,10 +79,10 @@ def predict_both_stages(model, scans, settings, compute):
 
 
 def assert_same(label_map, stock, scan_id):
-    """But for a voxel in ten thousand: labels that are tied, and the fifth decimal of a logit."""
+    """But for a voxel or two where labels are tied: the fifth decimal of a logit decides."""
     assert label_map.shape == stock.shape
     different = np.count_nonzero(label_map != stock)
-    assert different <= label_map.size / 10_000, f"{scan_id}: {different} of {label_map.size}"
+    assert different <= 2, f"{scan_id}: {different} of {label_map.size}"
 
 
 def voxels_of(folder):

@@ -65,14 +65,6 @@ class FoldsPredictor(nnUNetPredictor):
             if logits[0, here].numel():
                 yield Slab(logits[:, here, *inside], votes[here, *inside])
 
-    def predict_sliding_window_return_logits(self, input_image: torch.Tensor) -> torch.Tensor:
-        """As nnU-Net's, for its validation.
-
-        Args:
-            input_image: Of shape (C, z, y, x).
-        """
-        return torch.cat([slab.logits for slab in self.slabs(input_image)], dim=1)
-
     def _known(self) -> list[int]:
         return [int(label) for label in self.label_manager.foreground_labels]
 
